@@ -1,0 +1,216 @@
+"""The configuration: frozen models, and everything that is wrong with one, at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Self, TypeAlias
+
+from pydantic import AfterValidator, ValidationError, ValidationInfo, model_validator
+
+from hookplugin.delivery.receiver import Auth, Basic, Defaults, Receiver, Timeout
+from hookplugin.document import ConfigError, Document, read_document
+from hookplugin.problems import Path as KeyPath
+from hookplugin.problems import Problem, nearest, path_text, problems_of
+from hookplugin.strategy.model import Strategy
+from hookplugin.values import Name, Zone, base_directory
+from hookspecs import Priority
+from hookspecs.alert import PriorityField
+from hookspecs.frozen import Frozen, FrozenDict, freeze
+
+DEFAULT_FILE: Final = "hookplugin.yaml"
+ENVIRONMENT: Final = "HOOKPLUGIN_CONFIG"
+MEMORY: Final = "sqlite:///:memory:"
+
+
+def _outbox(url: str, info: ValidationInfo) -> str:
+    scheme, _, path = url.partition(":///")
+    if scheme != "sqlite" or not path:
+        message = "should be sqlite:///FILE, or sqlite:///:memory:"
+        raise ValueError(message)
+    return url if url == MEMORY else f"sqlite:///{(base_directory(info) / path).absolute()}"
+
+
+def _lower(severities: Mapping[str, Priority]) -> FrozenDict[str, Priority]:
+    return FrozenDict({name.strip().lower(): priority for name, priority in severities.items()})
+
+
+class PluginChoice(Frozen):
+    """Say which plugins must and must not run, and what each is told."""
+
+    required: tuple[Name, ...] = ()
+    disabled: tuple[Name, ...] = ()
+    settings: Annotated[Mapping[str, Mapping[str, Any]], AfterValidator(freeze)] = FrozenDict()
+
+
+class Config(Frozen):
+    """Hold a whole configuration; `Host` takes one, a dict of the same keys, or a YAML file."""
+
+    timezone: Zone | None = None
+    """Of schedules, and of foreign times that name none; the machine's if none."""
+    outbox: Annotated[str, AfterValidator(_outbox)] = MEMORY
+    severities: Annotated[Mapping[str, PriorityField], AfterValidator(_lower)] = FrozenDict()
+    defaults: Defaults = Defaults()
+    receivers: tuple[Receiver, ...] = ()
+    strategies: tuple[Strategy, ...] = ()
+    plugins: PluginChoice = PluginChoice()
+
+    @model_validator(mode="after")
+    def _fill_in_defaults(self) -> Self:
+        object.__setattr__(self, "receivers", tuple(receiver.over(self.defaults) for receiver in self.receivers))
+        return self
+
+
+_MODELS: Final[Mapping[str, type[Frozen]]] = {
+    "auth": Auth,
+    "basic": Basic,
+    "defaults": Defaults,
+    "plugins": PluginChoice,
+    "receivers": Receiver,
+    "strategies": Strategy,
+    "timeout": Timeout,
+}
+
+ConfigInput: TypeAlias = "Config | Mapping[str, Any] | str | os.PathLike[str]"
+"""What a host may hand over: a model, a dict, or the path of a YAML file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """Name what a configuration may refer to."""
+
+    bodies: frozenset[str]
+    filters: frozenset[str]
+    plugins: Mapping[str, str | None]
+    """By name: why it is not active, or none if it is."""
+
+
+def find_file(given: str | os.PathLike[str] | None = None) -> Path:
+    """Return the configuration file: the given one, that of HOOKPLUGIN_CONFIG, or hookplugin.yaml.
+
+    Raises:
+        ConfigError: there is none.
+
+    """
+    named = given or os.environ.get(ENVIRONMENT)
+    if named:
+        return Path(named)
+    if not Path(DEFAULT_FILE).exists():
+        raise ConfigError([f"{DEFAULT_FILE}: not found here; `hookplugin init` writes one, --config names another"])
+    return Path(DEFAULT_FILE)
+
+
+def open_document(config: ConfigInput) -> Document:
+    """Return the raw configuration.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no YAML.
+
+    """
+    if isinstance(config, (Config, Mapping)):
+        return Document(config)
+    return read_document(Path(config))
+
+
+def resolve(document: Document, offered: Offered) -> Config:
+    """Check everything and return the configuration.
+
+    Raises:
+        ConfigError: with every mistake at once.
+
+    """
+    data = document.data
+    problems: list[Problem] = []
+    config: Config | None = None
+    if isinstance(data, Config):
+        config = data
+        names = {
+            "receivers": {"__all__": {"name", "body"}},
+            "strategies": {"__all__": {"name", "receivers", "filters", "body"}},
+        }
+        data = config.model_dump(include={**names, "plugins": {"required", "disabled", "settings"}})
+    else:
+        try:
+            config = Config.model_validate(data, context={"directory": document.directory})
+        except ValidationError as error:
+            problems += problems_of(error, _keys_at)
+    problems += _name_problems(data, offered)
+    if problems or config is None:
+        raise document.error(problems)
+    return config
+
+
+def disabled_plugins(document: Document) -> frozenset[str]:
+    """Return the plugins that are not to be loaded; the configuration need not be right otherwise."""
+    if isinstance(document.data, Config):
+        return frozenset(document.data.plugins.disabled)
+    return frozenset(name for _, name in _texts(_get(document.data, "plugins"), "disabled"))
+
+
+def _keys_at(path: KeyPath) -> Iterable[str]:
+    keys = [key for key in path if isinstance(key, str)]
+    model = _MODELS.get(keys[-1]) if keys else Config
+    return model.model_fields if model else ()
+
+
+def _name_problems(data: object, offered: Offered) -> Iterator[Problem]:
+    """Find names that stand for nothing or for two things; `data` need not be right otherwise."""
+    receivers, strategies = _items(data, "receivers"), _items(data, "strategies")
+    names = {receiver["name"] for receiver in receivers.values() if isinstance(receiver.get("name"), str)}
+    yield from _twice("receivers", receivers)
+    yield from _twice("strategies", strategies)
+    for section, items in (("receivers", receivers), ("strategies", strategies)):
+        for index, item in items.items():
+            yield from _unknown((section, index), "body", [((), item.get("body"))], offered.bodies)
+    yield from _unknown(("defaults",), "body", [((), _get(_get(data, "defaults"), "body"))], offered.bodies)
+    for index, strategy in strategies.items():
+        here: KeyPath = ("strategies", index)
+        yield from _unknown(here, "receivers", _texts(strategy, "receivers"), names)
+        yield from _unknown(here, "filters", _texts(strategy, "filters"), offered.filters)
+    plugins = _get(data, "plugins")
+    for key in ("required", "disabled"):
+        yield from _unknown(("plugins",), key, _texts(plugins, key), offered.plugins)
+    for where, name in _texts(plugins, "required"):
+        if offered.plugins.get(name):
+            yield Problem(("plugins", "required", *where), f"the plugin {name!r} is off: {offered.plugins[name]}")
+    settings = _get(plugins, "settings")
+    if isinstance(settings, Mapping):
+        yield from _unknown(("plugins",), "settings", [((name,), name) for name in settings], offered.plugins)
+
+
+def _unknown(
+    here: KeyPath, key: str, given: Iterable[tuple[KeyPath, object]], known: Iterable[str]
+) -> Iterator[Problem]:
+    kind = {"body": "body", "settings": "plugin", "required": "plugin", "disabled": "plugin"}.get(key, key[:-1])
+    for where, name in given:
+        if isinstance(name, str) and name.strip() not in known:
+            yield Problem((*here, key, *where), f"unknown {kind} {name!r}{nearest(name, known)}")
+
+
+def _twice(section: str, items: Mapping[int, Mapping[str, Any]]) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for index, item in items.items():
+        name = item.get("name")
+        if not isinstance(name, str):
+            continue
+        if first.setdefault(name, index) != index:
+            where = path_text((section, first[name]))
+            yield Problem((section, index, "name"), f"{name!r} is the name of {where} already; choose another")
+
+
+def _get(data: object, key: str) -> object:
+    return data.get(key) if isinstance(data, Mapping) else None
+
+
+def _items(data: object, key: str) -> dict[int, Mapping[str, Any]]:
+    found = _get(data, key)
+    items = found if isinstance(found, (list, tuple)) else ()
+    return {index: item for index, item in enumerate(items) if isinstance(item, Mapping)}
+
+
+def _texts(data: object, key: str) -> list[tuple[KeyPath, str]]:
+    found = _get(data, key)
+    items = found if isinstance(found, (list, tuple)) else ()
+    return [((index,), item) for index, item in enumerate(items) if isinstance(item, str)]

@@ -1,0 +1,180 @@
+"""The dispatcher: takes what is due out of the outbox and has it delivered, in threads of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from queue import SimpleQueue
+from typing import Final
+
+from hookplugin.outbox.store import OutboxError, Store
+from hookspecs import Delivery, Outcome
+
+MAX_THREADS: Final = 64
+
+_log = logging.getLogger("hookplugin")
+_STORAGE_PAUSE: Final = 1.0  # seconds until a storage that failed is asked again
+
+
+class Dispatcher:
+    """Deliver what an outbox holds for some receivers.
+
+    Threads start at the first alert, in the process that fires it: one that was started before a fork never runs.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        limits: Mapping[str, int],
+        deliver: Callable[[Delivery], Outcome],
+        settled: Callable[[Delivery, Outcome], None],
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            store: where deliveries wait.
+            limits: how many requests each receiver takes at once; others' deliveries are left alone.
+            deliver: makes one attempt; must not raise.
+            settled: hears of each final outcome; must not raise.
+
+        """
+        self._make: Final[Callable[[], _Crew]] = lambda: _Crew(store, limits, deliver, settled)
+        self._crews: Final[dict[int, _Crew]] = {}
+
+    def wake(self) -> None:
+        """Look for work, now."""
+        self._crew.wake()
+
+    def wait(self, ids: Sequence[str], seconds: float) -> dict[str, Outcome | None]:
+        """Wait until all these deliveries are settled, or the time is over; return their outcomes.
+
+        Raises:
+            OutboxError: the storage does not answer.
+
+        """
+        return self._crew.wait(ids, seconds)
+
+    def close(self, seconds: float) -> int:
+        """Deliver what there is for at most this time, then stop; return how many deliveries are left."""
+        return self._crew.close(seconds)
+
+    @property
+    def _crew(self) -> _Crew:
+        return self._crews.setdefault(os.getpid(), self._make())
+
+
+class _Crew:
+    """Be the threads of one process: one that claims, and those that deliver."""
+
+    def __init__(
+        self,
+        store: Store,
+        limits: Mapping[str, int],
+        deliver: Callable[[Delivery], Outcome],
+        settled: Callable[[Delivery, Outcome], None],
+    ) -> None:
+        self._store: Final = store
+        self._limits: Final = limits
+        self._deliver: Final = deliver
+        self._settled: Final = settled
+        self._changed: Final = threading.Condition()
+        self._jobs: Final[SimpleQueue[Delivery | None]] = SimpleQueue()
+        self._in_flight: Final[Counter[str]] = Counter()
+        self._threads = 0
+        self._running = False
+        self._due = False
+        self._stopping = False
+
+    def wake(self) -> None:
+        with self._changed:
+            self._due = True
+            if not self._running and not self._stopping:
+                self._running = True
+                threading.Thread(target=self._dispatch, name="hookplugin-dispatcher", daemon=True).start()
+            self._changed.notify_all()
+
+    def wait(self, ids: Sequence[str], seconds: float) -> dict[str, Outcome | None]:
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while True:
+                outcomes = self._store.outcomes(ids)
+                left = deadline - time.monotonic()
+                if left <= 0 or all(outcomes.values()):
+                    return outcomes
+                self._changed.wait(left)
+
+    def close(self, seconds: float) -> int:
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            left = self._unsettled()
+            while left and self._running and (remaining := deadline - time.monotonic()) > 0:
+                self._changed.wait(remaining)
+                left = self._unsettled()
+            self._stopping = True
+            self._changed.notify_all()
+            for _ in range(self._threads):
+                self._jobs.put(None)
+        return left
+
+    def _unsettled(self) -> int:
+        busy = sum(self._in_flight.values())  # also those that are stored as settled, but not yet announced
+        try:
+            return max(busy, self._store.unsettled(self._limits))
+        except OutboxError:
+            return busy
+
+    def _dispatch(self) -> None:
+        while True:
+            with self._changed:
+                while not self._due and not self._stopping:
+                    self._changed.wait()
+                if self._stopping:
+                    return
+                self._due = False
+                room = {
+                    name: free for name, limit in self._limits.items() if (free := limit - self._in_flight[name]) > 0
+                }
+            try:
+                claimed = self._store.claim(room) if room else []
+            except OutboxError as error:
+                _log.error("%s; asking again in %g s", error, _STORAGE_PAUSE)
+                time.sleep(_STORAGE_PAUSE)
+                self._due = True
+                continue
+            for delivery in claimed:
+                self._hand_out(delivery)
+
+    def _hand_out(self, delivery: Delivery) -> None:
+        with self._changed:
+            self._in_flight[delivery.receiver] += 1
+            busy = sum(self._in_flight.values())
+            needed = self._threads < min(busy, MAX_THREADS)
+        if needed:
+            try:
+                threading.Thread(target=self._work, name="hookplugin-sender", daemon=True).start()
+                self._threads += 1
+            except RuntimeError:  # the interpreter is shutting down: there will be no more threads
+                if not self._threads:
+                    self._run(delivery)
+                    return
+        self._jobs.put(delivery)
+
+    def _work(self) -> None:
+        while (delivery := self._jobs.get()) is not None:
+            self._run(delivery)
+
+    def _run(self, delivery: Delivery) -> None:
+        outcome = self._deliver(delivery)
+        try:
+            self._store.settle(delivery, outcome)
+        except OutboxError as error:
+            _log.error("%s; the outcome of delivery %s is not stored", error, delivery.id)
+        self._settled(delivery, outcome)
+        with self._changed:
+            self._in_flight[delivery.receiver] -= 1
+            self._due = True
+            self._changed.notify_all()

@@ -1,0 +1,158 @@
+"""A receiver as it is configured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Self, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from hookplugin.values import Duration, Name, Secret
+from hookspecs.frozen import Frozen, FrozenDict
+
+RESERVED_HEADERS: Final = frozenset({
+    "connection", "content-length", "content-type", "expect", "host", "keep-alive", "te", "trailer",
+    "transfer-encoding", "upgrade", "webhook-id", "webhook-signature", "webhook-timestamp",
+})  # fmt: skip
+"""Headers that every request carries or HTTP itself needs; nobody else may set them."""
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
+_PRINTABLE_WITH_SPACES: Final = re.compile(r"([\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?)?")
+
+
+def _url(url: SecretStr) -> SecretStr:
+    """Check a URL without ever quoting it: its path or query may be the secret."""
+    text = url.get_secret_value()
+    if not _PRINTABLE.fullmatch(text) or "\\" in text:
+        message = "should be printable ASCII without spaces or backslashes; percent-encode the rest"
+        raise ValueError(message)
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme not in {"http", "https"} or not host:
+        message = "should be an address that begins with http:// or https://, a host and perhaps a port"
+        raise ValueError(message)
+    if "@" in parts.netloc:
+        message = "should not hold a user or a password; write them under auth: {basic: {username: …, password: …}}"
+        raise ValueError(message)
+    return url
+
+
+def _headers(headers: Mapping[str, SecretStr]) -> FrozenDict[str, SecretStr]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            message = f"{name!r} cannot be the name of a header"
+            raise ValueError(message)
+        if name.lower() in RESERVED_HEADERS:
+            message = f"the header {name!r} is set by hookplugin or by HTTP itself; remove it"
+            raise ValueError(message)
+        if not _PRINTABLE_WITH_SPACES.fullmatch(value.get_secret_value()):
+            message = f"the value of {name!r} should be printable ASCII"
+            raise ValueError(message)
+    if len({name.lower() for name in headers}) < len(headers):
+        message = "a header stands here twice; upper and lower case are the same"
+        raise ValueError(message)
+    return FrozenDict(headers)
+
+
+def _token(token: SecretStr) -> SecretStr:
+    if not _PRINTABLE.fullmatch(token.get_secret_value()):
+        message = "should be printable ASCII without spaces"
+        raise ValueError(message)
+    return token
+
+
+Url: TypeAlias = Annotated[Secret, AfterValidator(_url)]
+
+
+class Basic(Frozen):
+    """Hold a user and a password for HTTP Basic authentication (RFC 7617)."""
+
+    username: Secret
+    password: Secret
+
+    @model_validator(mode="after")
+    def _no_colon(self) -> Self:
+        if ":" in self.username.get_secret_value():
+            message = "username should hold no colon"
+            raise ValueError(message)
+        return self
+
+
+class Auth(Frozen):
+    """Say how we prove who we are: one of these."""
+
+    basic: Basic | None = None
+    bearer: Annotated[Secret, AfterValidator(_token)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.basic is None) == (self.bearer is None):
+            message = "should hold either basic or bearer"
+            raise ValueError(message)
+        return self
+
+
+class Timeout(Frozen):
+    """Bound a request, in seconds."""
+
+    connect: Duration = 3.0
+    read: Duration = 5.0
+    total: Duration = 10.0
+
+
+class Defaults(Frozen):
+    """Hold what a receiver may say beside its name and URL; also what all of them share."""
+
+    body: Name = "hertzbeat"
+    headers: Annotated[Mapping[str, Secret], AfterValidator(_headers)] = FrozenDict()
+    auth: Auth | None = None
+    timeout: Timeout = Timeout()
+    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Requests on the wire at once."""
+
+    @model_validator(mode="after")
+    def _one_authorization(self) -> Self:
+        if self.auth and has_authorization(self.headers):
+            message = "auth and an Authorization header exclude each other; remove one"
+            raise ValueError(message)
+        return self
+
+
+class Receiver(Defaults):
+    """Hold a webhook endpoint: where, with which credentials and body, within which limits."""
+
+    name: Name
+    url: Url
+
+    def over(self, defaults: Defaults) -> Self:
+        """Return the receiver with the defaults for what it does not say itself."""
+        said = self.model_fields_set
+        update: dict[str, Any] = {name: getattr(defaults, name) for name in defaults.model_fields_set - said}
+        if "timeout" in said:
+            timeout = {**_said(defaults.timeout), **_said(self.timeout)}
+            update["timeout"] = Timeout.model_validate(timeout)
+        if "headers" in said:
+            own = {name.lower() for name in self.headers}
+            inherited = {name: value for name, value in defaults.headers.items() if name.lower() not in own}
+            update["headers"] = FrozenDict({**inherited, **self.headers})
+        if has_authorization(self.headers):
+            update.pop("auth", None)
+        elif self.auth and has_authorization(defaults.headers):
+            headers = update.get("headers", self.headers)
+            update["headers"] = FrozenDict({k: v for k, v in headers.items() if k.lower() != "authorization"})
+        return self.model_copy(update=update)
+
+
+def has_authorization(headers: Mapping[str, SecretStr]) -> bool:
+    """Say whether the headers say who we are."""
+    return any(name.lower() == "authorization" for name in headers)
+
+
+def _said(model: Frozen) -> dict[str, Any]:
+    return {name: getattr(model, name) for name in model.model_fields_set}

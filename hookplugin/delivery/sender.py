@@ -1,0 +1,202 @@
+"""The sender: one attempt to POST a body to a receiver."""
+
+from __future__ import annotations
+
+import base64
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from http.client import HTTPException
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Final
+
+import requests
+from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import HTTPError
+
+from hookplugin.delivery.connection import BoundedAdapter
+from hookplugin.version import __version__
+from hookspecs import Body, Outcome, Reason
+
+if TYPE_CHECKING:
+    from hookplugin.delivery.receiver import Receiver
+
+USER_AGENT: Final = f"hookplugin/{__version__}"
+MAX_ANSWER: Final = 16 * 1024
+"""Bytes that are read of an answer's body."""
+
+_DETAIL: Final = 200  # characters of an answer that are kept for people
+_TARGET: Final = re.compile(r"[^:]+://[^/?#]*([^#]*)")
+_REASONS: Final[Mapping[int, Reason]] = {410: Reason.gone, 429: Reason.rate_limited}
+_CLASSES: Final[Mapping[int, Reason]] = {3: Reason.redirect, 4: Reason.client_error, 5: Reason.server_error}
+
+
+class _Session(requests.Session):
+    """Know nothing of redirects, proxies, netrc and cookies."""
+
+    def __init__(self, adapter: BoundedAdapter) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.mount("http://", adapter)
+        self.mount("https://", adapter)
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return none: `requests` would read and decompress the whole body of a redirect otherwise."""
+
+
+class Sender:
+    """POST bodies to one receiver, from any thread."""
+
+    def __init__(self, receiver: Receiver, tls: Callable[[], ssl.SSLContext]) -> None:
+        """Prepare what all requests to the receiver share.
+
+        Args:
+            receiver: where to, and within which limits.
+            tls: makes the context, or returns one that is there; called for https only.
+
+        """
+        self._receiver: Final = receiver
+        self._tls: Final = tls
+        self._url: Final = receiver.url.get_secret_value()
+        found = _TARGET.fullmatch(self._url)
+        target = found[1] if found else ""
+        self._target: Final = target if target.startswith("/") else f"/{target}"
+        self._threads: Final = threading.local()
+
+    def send(self, delivery_id: str, body: Body) -> Outcome:
+        """Make one attempt; a complete 2xx status line and headers are success, anything else is not.
+
+        Args:
+            delivery_id: the `webhook-id` (Standard Webhooks 1.0).
+            body: what to send, verbatim.
+
+        """
+        session, adapter = self._session()
+        started = time.monotonic()
+        adapter.call.deadline = started + self._receiver.timeout.total
+        adapter.call.target = self._target
+        timeout = (self._receiver.timeout.connect, self._receiver.timeout.read)
+        try:
+            request = self._request(delivery_id, body)
+            answer = session.send(request, stream=True, timeout=timeout, allow_redirects=False)
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            reason, detail = _failure(error)
+            return Outcome(state="dead", reason=reason, detail=self._redact(detail), milliseconds=_since(started))
+        with answer:
+            status = answer.status_code
+            took = _since(started)
+            text = self._redact(_read(answer))
+        if 200 <= status <= 299:
+            return Outcome(state="delivered", status=status, detail=text, milliseconds=took)
+        reason = _REASONS.get(status) or _CLASSES.get(status // 100, Reason.invalid_answer)
+        return Outcome(state="dead", reason=reason, status=status, detail=text, milliseconds=took)
+
+    def _session(self) -> tuple[_Session, BoundedAdapter]:
+        """Return this thread's session: a Session is not safe to share."""
+        try:
+            pair: tuple[_Session, BoundedAdapter] = self._threads.pair
+        except AttributeError:
+            adapter = BoundedAdapter(self._tls() if self._url.startswith("https:") else None)
+            pair = self._threads.pair = _Session(adapter), adapter
+        return pair
+
+    def _request(self, delivery_id: str, body: Body) -> requests.PreparedRequest:
+        """Build a request by hand: preparing one anew costs half of a POST, and would re-encode the URL."""
+        request = requests.PreparedRequest()
+        request.method = "POST"
+        request.url = self._url
+        request.headers = CaseInsensitiveDict(
+            {
+                "User-Agent": USER_AGENT,
+                "Accept": "*/*",
+                "Accept-Encoding": "identity",
+                **{name: value.get_secret_value() for name, value in self._receiver.headers.items()},
+                **self._authorization,
+                "Content-Type": body.content_type,
+                "Content-Length": str(len(body.content)),
+                "webhook-id": delivery_id,
+                "webhook-timestamp": str(int(time.time())),
+            }
+        )
+        request.body = body.content
+        return request
+
+    @cached_property
+    def _authorization(self) -> dict[str, str]:
+        auth = self._receiver.auth
+        if auth is None:
+            return {}
+        if auth.bearer is not None:
+            return {"Authorization": f"Bearer {auth.bearer.get_secret_value()}"}
+        assert auth.basic is not None  # noqa: S101 - the model holds exactly one of them
+        pair = f"{auth.basic.username.get_secret_value()}:{auth.basic.password.get_secret_value()}"
+        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+    @cached_property
+    def _secrets(self) -> tuple[str, ...]:
+        """Everything that an answer or an error must not repeat into our files."""
+        auth = self._receiver.auth
+        found = [self._url, self._target, *(value.get_secret_value() for value in self._receiver.headers.values())]
+        found += [value.partition(" ")[2] for value in self._authorization.values()]
+        if auth and auth.basic:
+            found += [auth.basic.username.get_secret_value(), auth.basic.password.get_secret_value()]
+        return tuple(sorted((secret for secret in found if len(secret) > 1), key=len, reverse=True))
+
+    def _redact(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return " ".join(text.split())[:_DETAIL]
+
+
+def _since(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 1)
+
+
+def _read(answer: requests.Response) -> str:
+    """Return the first bytes of an answer, never decompressed; what cannot be read is left out."""
+    try:
+        content: bytes = answer.raw.read(MAX_ANSWER, decode_content=False)
+    except (HTTPError, OSError, ValueError):
+        return ""
+    return content.decode(errors="replace")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Walk from an error to what caused it; `requests` and urllib3 hold causes in their arguments, too."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        reason = getattr(current, "reason", None)
+        inside = [reason, *current.args, current.__cause__, current.__context__]
+        waiting += [cause for cause in reversed(inside) if isinstance(cause, BaseException)]
+
+
+def _failure(error: Exception) -> tuple[Reason, str]:
+    """Class an error, in words that never hold the URL: its path may be a secret."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Reason.tls, f"the certificate is not to be trusted: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError):
+            return Reason.tls, f"the TLS handshake failed: {cause.reason or 'no reason given'}"
+        if isinstance(cause, socket.gaierror):
+            return Reason.connection, "the name of the host is not known"
+    for cause in causes:
+        if isinstance(cause, TimeoutError) or "Timeout" in type(cause).__name__:
+            return Reason.timeout, "no complete answer in time"
+    for cause in causes:
+        if isinstance(cause, OSError) and cause.strerror:
+            return Reason.connection, cause.strerror
+    if any(isinstance(cause, HTTPException) and not isinstance(cause, OSError) for cause in causes):
+        return Reason.invalid_answer, "the answer is not HTTP"
+    return Reason.connection, "the connection broke off"

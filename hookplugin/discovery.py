@@ -1,0 +1,149 @@
+"""Discovery: plugins from entry points, where one that is broken never stops another."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Collection, Iterator
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final, Literal
+
+import pluggy
+
+from hookplugin.isolation import FAILURES, describe
+from hookplugin.problems import nearest
+from hookspecs import PROJECT
+from hookspecs.frozen import Frozen
+
+HOOKS: Final = ("alert_register", "alert_configure", "alert_fired", "alert_delivered", "alert_shutdown")
+OURS: Final = "hookplugin"
+"""The distribution whose plugins nobody else can displace."""
+
+_log = logging.getLogger("hookplugin")
+
+
+class PluginStatus(Frozen):
+    """Say what became of one plugin."""
+
+    name: str
+    """The entry point's, or the one it is registered under."""
+    package: str | None = None
+    version: str | None = None
+    state: Literal["active", "disabled", "failed"] = "active"
+    reason: str | None = None
+    """Why it is not active."""
+    hooks: tuple[str, ...] = ()
+    offers: tuple[str, ...] = ()
+    """What the configuration can name: `filter noise`."""
+
+
+def discover(manager: pluggy.PluginManager, disabled: Collection[str] = ()) -> list[PluginStatus]:
+    """Load and register the plugins of all installed packages.
+
+    Args:
+        manager: knows our hook specifications.
+        disabled: names that are not even imported.
+
+    """
+    statuses: list[PluginStatus] = []
+    taken: dict[str, PluginStatus] = {}
+    for entry in sorted(entry_points(group=PROJECT), key=_order):
+        status = _status(entry)
+        if entry.name in taken:
+            first = _provider(taken[entry.name])
+            reason = f"{first} and {_provider(status)} both offer the name {entry.name!r}; {first} has it, remove one"
+            status = status.model_copy(update={"state": "failed", "reason": reason})
+        elif entry.name in disabled:
+            status = status.model_copy(update={"state": "disabled", "reason": "disabled by the configuration"})
+        else:
+            status = _load(manager, entry, status)
+        if status.state == "failed":
+            _log.warning("the plugin %r is off: %s", status.name, status.reason)
+        taken.setdefault(entry.name, status)
+        statuses.append(status)
+    return statuses
+
+
+def registered(manager: pluggy.PluginManager) -> list[PluginStatus]:
+    """Return the plugins that a host's own manager holds already, if they implement any of our hooks."""
+    distributions = {id(plugin): distribution for plugin, distribution in manager.list_plugin_distinfo()}
+    statuses = []
+    for name, plugin in sorted(manager.list_name_plugin(), key=lambda pair: pair[0]):
+        hooks = _hooks_of(manager, plugin) if plugin is not None else ()
+        if hooks:
+            distribution = distributions.get(id(plugin))
+            package, version = (distribution.project_name, distribution.version) if distribution else (None, None)
+            statuses.append(PluginStatus(name=name, package=package, version=version, hooks=hooks))
+    return statuses
+
+
+def refusal(manager: pluggy.PluginManager, plugin: object) -> str | None:
+    """Return why something cannot be a plugin, in words; none if it can."""
+    if inspect.isclass(plugin):
+        return f"it is a class; let the entry point name an instance of {plugin.__name__}, or a module"
+    found = list(_implementations(manager, plugin))
+    for name, options, function in found:
+        hook = options["specname"] or name
+        if hook not in HOOKS and not options["optionalhook"]:
+            return f"there is no hook {hook!r}{nearest(hook, HOOKS)}"
+        if options["wrapper"] or options["hookwrapper"]:
+            return f"{name} is a wrapper; wrappers could stop the other plugins, write a plain function"
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            return f"{name} is async; nobody would await it, write a plain function"
+        if inspect.isgeneratorfunction(function):
+            return f"{name} is a generator; it would run late and outside the call, return a list"
+    return None if found else "it implements no hook; mark functions with @hookplugin.hookimpl"
+
+
+def _load(manager: pluggy.PluginManager, entry: EntryPoint, status: PluginStatus) -> PluginStatus:
+    try:
+        plugin = entry.load()
+        reason = refusal(manager, plugin)
+        if reason is None:
+            _register(manager, plugin, entry.name)
+            return status.model_copy(update={"hooks": _hooks_of(manager, plugin)})
+    except FAILURES as error:
+        reason = f"it cannot be loaded: {describe(error)}"
+    return status.model_copy(update={"state": "failed", "reason": reason})
+
+
+def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
+    try:
+        manager.register(plugin, name=name)
+    except BaseException:
+        if manager.get_plugin(name) is plugin:
+            manager.unregister(name=name)
+        raise
+
+
+def _implementations(
+    manager: pluggy.PluginManager, plugin: object
+) -> Iterator[tuple[str, pluggy.HookimplOpts, object]]:
+    """Find what `hookimpl` has marked."""
+    for name in dir(plugin):
+        options = manager.parse_hookimpl_opts(plugin, name)
+        if options is not None:
+            yield name, options, getattr(plugin, name)
+
+
+def _hooks_of(manager: pluggy.PluginManager, plugin: object) -> tuple[str, ...]:
+    callers = manager.get_hookcallers(plugin) or []
+    names = {caller.name for caller in callers}
+    return tuple(hook for hook in HOOKS if hook in names)
+
+
+def _status(entry: EntryPoint) -> PluginStatus:
+    distribution = entry.dist
+    if distribution is None:
+        return PluginStatus(name=entry.name)
+    return PluginStatus(name=entry.name, package=distribution.name, version=distribution.version)
+
+
+def _order(entry: EntryPoint) -> tuple[str, bool, str]:
+    """Sort by name; of one name ours is the first, then by package: never by the order of installation."""
+    package = entry.dist.name if entry.dist else ""
+    return entry.name, package != OURS, package
+
+
+def _provider(status: PluginStatus) -> str:
+    return f"{status.package} {status.version}" if status.package else "a package without a name"

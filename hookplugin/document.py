@@ -1,0 +1,142 @@
+"""YAML files that know the line of everything in them.
+
+Scalars are read by YAML 1.2's core schema: `no`, `on` and `12:30` are text, not false, true and 750.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from hookplugin.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hookplugin.problems import Path as KeyPath
+
+_Base: Any = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # libyaml is ten times as fast, where PyYAML was built with it
+
+
+class _Loader(_Base):  # type: ignore[misc]  # the base is chosen at run time
+    """Read YAML 1.2's core schema, and note keys that stand twice."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's way to say it
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.twice: list[tuple[int, str]] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    self.twice.append((key.start_mark.line + 1, key.value))
+                seen.add(key.value)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
+
+
+def _integer(_: _Loader, node: yaml.ScalarNode) -> int:
+    text: str = node.value.lower()
+    base = {"0x": 16, "0o": 8}.get(text[:2], 10)
+    return int(text, base)
+
+
+_NUMBER: Final = list("-+0123456789.")
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", _NUMBER),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", _NUMBER),
+    ("merge", r"<<", ["<"]),
+):  # fmt: skip
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+
+
+class ConfigError(Exception):
+    """Say everything that is wrong with a configuration, a line each: `file:line: path: what; what is allowed`."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        """Hold the lines."""
+        self.problems: Final = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Hold what a configuration says, and where it stands."""
+
+    data: object
+    name: str = "configuration"
+    directory: Path = field(default_factory=Path.cwd)
+    text: str | None = field(default=None, repr=False)
+
+    def error(self, problems: Iterable[Problem]) -> ConfigError:
+        """Return the error that reports these problems, in the order of their lines."""
+        root = yaml.compose(self.text, Loader=_Loader) if self.text else None
+        if root is None:
+            return ConfigError(f"{self.name}: {problem}" for problem in problems)
+        lines = sorted(((_line(root, problem.path), problem) for problem in problems), key=lambda line: line[0])
+        return ConfigError(f"{self.name}:{line}: {problem}" for line, problem in lines)
+
+
+def read_document(path: Path) -> Document:
+    """Read a YAML file.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, or says a key twice.
+
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+    except ValueError:
+        raise ConfigError([f"{path}: is not UTF-8 text"]) from None
+    try:
+        loader = _Loader(text)
+        data = loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        # never str(error): it quotes the text, and a secret may stand there
+        where = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
+        what = ", ".join(part for part in (error.context, error.problem) if part)
+        raise ConfigError([f"{where}: is not YAML: {what}"]) from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise ConfigError(
+            [f"{path}: is not YAML: it holds a character that YAML forbids, or is nested too deeply"]
+        ) from None
+    if loader.twice:
+        raise ConfigError(f"{path}:{line}: the key {key!r} stands twice; remove one" for line, key in loader.twice)
+    if data is None:
+        raise ConfigError([f"{path}: is empty; `hookplugin init FILE` writes one to start from"])
+    return Document(data, str(path), path.absolute().parent, text)
+
+
+def _line(root: yaml.Node, path: KeyPath) -> int:
+    """Return the line on which a path stands, or as much of it as there is."""
+    node, line = root, root.start_mark.line
+    for key in path:
+        found = _child(node, key)
+        if found is None:
+            break
+        node, line = found
+    return line + 1
+
+
+def _child(node: yaml.Node, key: str | int) -> tuple[yaml.Node, int] | None:
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        return node.value[key], node.value[key].start_mark.line
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            if name.value == str(key):
+                return value, name.start_mark.line
+    return None

@@ -1,0 +1,292 @@
+"""The host: loads plugins, fires alerts, says what became of them."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterable
+from contextlib import nullcontext
+from types import TracebackType
+from typing import Any, Final, Self
+
+import pluggy
+from pydantic import ValidationError
+
+import hookspecs
+from hookplugin.config import Config, ConfigInput, disabled_plugins, open_document, resolve
+from hookplugin.discovery import PluginStatus, discover, registered
+from hookplugin.document import ConfigError, Document
+from hookplugin.isolation import FAILURES, describe, raise_together
+from hookplugin.outbox.store import OutboxError
+from hookplugin.plugins import Plugins
+from hookplugin.problems import nearest, problems_of
+from hookplugin.sources import PayloadError, UnknownSourceError, parse_json
+from hookplugin.webhook import DRAIN, Webhook, webhook_of
+from hookspecs import PROJECT, Alert, Context, Outcome, Source
+from hookspecs.frozen import Frozen
+
+
+class Unsent(Frozen):
+    """Say why nobody hears of an alert."""
+
+    alert: Alert | None
+    reason: str
+
+
+class Receipt(Frozen):
+    """Say what became of alerts when they were fired."""
+
+    accepted: tuple[str, ...] = ()
+    """The ids of the deliveries."""
+    durable: bool = False
+    """Whether what was accepted outlives the process."""
+    suppressed: tuple[Unsent, ...] = ()
+    """Alerts that nobody is to hear of."""
+    refused: tuple[Unsent, ...] = ()
+    """What could not be accepted, by an error."""
+
+
+def assemble(document: Document, *, strict: bool = False) -> tuple[Plugins, Config]:
+    """Load the plugins and check the configuration against what they offer; open nothing.
+
+    Raises:
+        ConfigError: with every mistake at once.
+        BaseExceptionGroup: plugins failed, and `strict` is set.
+
+    """
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    statuses = discover(manager, disabled_plugins(document))
+    failed = [RuntimeError(f"{status.name}: {status.reason}") for status in statuses if status.state == "failed"]
+    if strict and failed:
+        message = "plugins cannot be loaded"
+        raise ExceptionGroup(message, failed)
+    return _register(manager, statuses, document, strict=strict)
+
+
+def prepare(manager: pluggy.PluginManager, config: ConfigInput) -> Context:
+    """Make the plugins of a host's own pluggy manager ready; return the context that hooks are called with.
+
+    The manager has `hookspecs` added and its plugins registered. Plugins that fail here, and those that the
+    configuration disables, are unregistered. Afterwards the host calls `alert_fired(alert=…, context=…)`, and
+    `alert_shutdown(context=…)` at its end.
+
+    Raises:
+        ConfigError: with every mistake at once.
+
+    """
+    document = open_document(config)
+    statuses = []
+    disabled = disabled_plugins(document)
+    for status in registered(manager):
+        if status.name in disabled:
+            manager.unregister(name=status.name)
+            change = {"state": "disabled", "reason": "disabled by the configuration"}
+            statuses.append(status.model_copy(update=change))
+        else:
+            statuses.append(status)
+    plugins, checked = _register(manager, statuses, document, strict=False)
+    _configure(plugins, checked, document)
+    return plugins.context
+
+
+class Host:
+    """Load the installed plugins and fire alerts at them.
+
+    Threads may share a host. Close it, or use it as a context manager: closing delivers what is left.
+    """
+
+    def __init__(self, config: ConfigInput, *, strict: bool = False) -> None:
+        """Load plugins, check the configuration, open the outbox; start no thread.
+
+        Args:
+            config: a `Config`, a dict of the same keys, or the path of a YAML file.
+            strict: failures of plugins are raised, after every plugin was called; for tests.
+
+        Raises:
+            ConfigError: with every mistake at once.
+            BaseExceptionGroup: plugins failed, and `strict` is set.
+
+        """
+        document = open_document(config)
+        self._strict: Final = strict
+        self._plugins, checked = assemble(document, strict=strict)
+        _configure(self._plugins, checked, document)
+        self._finalizer: Final = weakref.finalize(self, _close, self._plugins, self._webhook, DRAIN)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], *, strict: bool = False) -> Self:
+        """Read a YAML file.
+
+        Raises:
+            ConfigError: with every mistake at once, each with file and line.
+
+        """
+        return cls(path, strict=strict)
+
+    @property
+    def plugins(self) -> tuple[PluginStatus, ...]:
+        """Say what became of each plugin."""
+        return self._plugins.statuses
+
+    @property
+    def context(self) -> Context:
+        """Return what hooks are handed, without anybody's settings."""
+        return self._plugins.context
+
+    def fire(self, alert: Alert) -> Receipt:
+        """Hand an alert to every plugin; when it returns, what was accepted is stored.
+
+        It never raises for a plugin, a receiver or the storage.
+
+        Raises:
+            BaseExceptionGroup: plugins failed, and the host is strict.
+
+        """
+        return self.fire_all([alert])
+
+    def fire_all(self, alerts: Iterable[Alert]) -> Receipt:
+        """Fire several alerts, and store what was accepted at once.
+
+        Raises:
+            BaseExceptionGroup: plugins failed, and the host is strict.
+
+        """
+        webhook = self._webhook
+        fired = []
+        storage = None
+        try:
+            with webhook.together() if webhook else nullcontext():
+                fired = [(alert, self._plugins.fired(alert)) for alert in alerts]
+        except OutboxError as error:
+            storage = str(error)
+        accepted, suppressed, refused = [], [], []
+        for alert, answers in fired:
+            reasons = [f"the plugin {one.plugin!r} failed: {describe(one.error)}" for one in answers if one.error]
+            ids = [delivery.id for one in answers for delivery in one.value or ()]
+            if storage:
+                reasons, ids = [storage], []
+            accepted += ids
+            refused += [Unsent(alert=alert, reason=reason) for reason in reasons]
+            if not ids and not reasons:
+                suppressed.append(Unsent(alert=alert, reason="no strategy matched"))
+        if self._strict:
+            raise_together([answer for _, answers in fired for answer in answers], "alert_fired")
+        return Receipt(
+            accepted=tuple(accepted),
+            durable=webhook is not None and webhook.store.durable and not storage,
+            suppressed=tuple(suppressed),
+            refused=tuple(refused),
+        )
+
+    def receive(self, source: str, payload: object) -> Receipt:
+        """Parse a foreign payload, and fire all its alerts.
+
+        Args:
+            source: the name of a source: `json`, `hertzbeat`, `alertmanager`, or what plugins offer.
+            payload: as it came, bytes or text, or parsed JSON.
+
+        Raises:
+            UnknownSourceError: there is no such source.
+            PayloadError: the source cannot read the payload.
+            BaseExceptionGroup: plugins failed, and the host is strict.
+
+        """
+        sources = self.context.registry.sources
+        if source not in sources:
+            message = f"unknown source {source!r}{nearest(source, sources)}"
+            raise UnknownSourceError(message)
+        parsed = parse_json(payload) if isinstance(payload, (bytes, str)) else payload
+        try:
+            alerts = _read(sources[source], parsed, self.context)
+        except ValidationError as error:
+            found = "; ".join(str(problem) for problem in problems_of(error, lambda _: _ALERT_KEYS))
+            message = f"the source {source!r} cannot read the payload: {found}"
+            raise PayloadError(message) from None
+        except ValueError as error:
+            message = f"the source {source!r} cannot read the payload: {error}"
+            raise PayloadError(message) from None
+        except RecursionError:
+            message = "the payload is nested too deeply"
+            raise PayloadError(message) from None
+        except FAILURES as error:
+            if self._strict:
+                raise
+            return Receipt(refused=(Unsent(alert=None, reason=f"the source {source!r} failed: {describe(error)}"),))
+        return self.fire_all(_with_source(alert, source) for alert in alerts)
+
+    def wait(self, receipt: Receipt, seconds: float = 30.0) -> dict[str, Outcome | None]:
+        """Wait until what was accepted is delivered or dead, for at most this time.
+
+        Returns:
+            The outcomes by delivery id; none for what has none yet.
+
+        """
+        if self._webhook is None:
+            return dict.fromkeys(receipt.accepted)
+        try:
+            return self._webhook.wait(receipt.accepted, seconds)
+        except OutboxError:
+            return dict.fromkeys(receipt.accepted)
+
+    def close(self, seconds: float = DRAIN) -> int:
+        """Deliver for at most this time, then shut the plugins down; return how many deliveries are left.
+
+        What is left in an outbox file is delivered after the next start.
+        """
+        if self._finalizer.detach() is None:
+            return 0
+        return _close(self._plugins, self._webhook, seconds)
+
+    def __enter__(self) -> Self:
+        """Return the host."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the host."""
+        self.close()
+
+    @property
+    def _webhook(self) -> Webhook | None:
+        return webhook_of(self.context)
+
+
+_ALERT_KEYS: Final = frozenset(str(field.alias) for field in Alert.model_fields.values())
+
+
+def _register(
+    manager: pluggy.PluginManager, statuses: Iterable[PluginStatus], document: Document, *, strict: bool
+) -> tuple[Plugins, Config]:
+    plugins = Plugins(manager, statuses, strict=strict)
+    plugins.register()
+    return plugins, resolve(document, plugins.offered)
+
+
+def _configure(plugins: Plugins, config: Config, document: Document) -> None:
+    try:
+        plugins.configure(config)
+    except OutboxError as error:
+        raise ConfigError([f"{document.name}: outbox: {error}"]) from None
+    resolve(document, plugins.offered)  # a required plugin may have failed only now
+
+
+def _close(plugins: Plugins, webhook: Webhook | None, seconds: float) -> int:
+    left = webhook.close(seconds) if webhook else 0
+    plugins.shutdown()
+    return left
+
+
+def _read(source: Source, payload: Any, context: Context) -> list[Alert]:  # noqa: ANN401 - JSON has no narrower type
+    alerts = list(source(payload, context))
+    for alert in alerts:
+        if not isinstance(alert, Alert):
+            message = f"it returned {type(alert).__name__} where an Alert should be"
+            raise TypeError(message)
+    return alerts
+
+
+def _with_source(alert: Alert, source: str) -> Alert:
+    """Say where an alert came from, if its source did not."""
+    return alert if alert.source else Alert.model_validate({**alert.given(), "source": source})

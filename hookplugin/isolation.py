@@ -1,0 +1,76 @@
+"""Isolation: every plugin is called by itself, so that one that fails costs only its own part."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import pluggy
+
+_log = logging.getLogger("hookplugin")
+
+Value = TypeVar("Value")
+FAILURES: Final = (Exception, SystemExit)
+"""What a plugin may raise without harm to others; KeyboardInterrupt still passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Value]):
+    """Hold what one plugin made of one call: a value, or an error."""
+
+    plugin: str
+    value: Value | None = None
+    error: BaseException | None = None
+
+
+def describe(error: BaseException) -> str:
+    """Write an error in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def call_each(
+    manager: pluggy.PluginManager,
+    hook: str,
+    arguments: Callable[[str], Mapping[str, Any]],
+    read: Callable[[Any], Value],
+) -> list[Answer[Value]]:
+    """Call a hook of one plugin after the other, in the order of their names.
+
+    A failure is logged and answered; it never stops the others.
+
+    Args:
+        manager: that the plugins are registered with.
+        hook: the name of the hook.
+        arguments: makes the arguments for a plugin, by its name.
+        read: checks and converts what a plugin returned; an iterator may fail in here, half way through.
+
+    """
+    implementations = getattr(manager.hook, hook).get_hookimpls()
+    everybody = [implementation.plugin for implementation in implementations]
+    answers: list[Answer[Value]] = []
+    for implementation in sorted(implementations, key=lambda one: str(one.plugin_name)):
+        name = implementation.plugin_name
+        only = manager.subset_hook_caller(hook, [plugin for plugin in everybody if plugin is not implementation.plugin])
+        try:
+            values = only(**arguments(name))
+            answers.append(Answer(name, read(values[0] if values else None)))
+        except FAILURES as error:
+            _log.warning("the plugin %r failed in %s: %s", name, hook, describe(error))
+            answers.append(Answer(name, error=error))
+    return answers
+
+
+def raise_together(answers: list[Answer[Value]], hook: str) -> None:
+    """Raise the errors of all plugins as one.
+
+    Raises:
+        BaseExceptionGroup: at least one of them failed.
+
+    """
+    errors = [answer.error for answer in answers if answer.error is not None]
+    if errors:
+        message = f"plugins failed in {hook}"
+        raise BaseExceptionGroup(message, errors)

@@ -1,0 +1,1 @@
+"""The outbox: where accepted deliveries wait."""

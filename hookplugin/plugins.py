@@ -1,0 +1,157 @@
+"""The plugins of one host: one typed method for each hook."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import pluggy
+
+from hookplugin import webhook
+from hookplugin.bodies.preset import PRESETS
+from hookplugin.config import Config, Offered
+from hookplugin.discovery import PluginStatus
+from hookplugin.isolation import Answer, call_each, describe, raise_together
+from hookplugin.sources import SOURCES
+from hookspecs import Alert, Context, Delivery, Outcome, Registry
+from hookspecs.frozen import FrozenDict
+
+_log = logging.getLogger("hookplugin")
+
+
+class Plugins:
+    """Call plugins one by one, and know what became of each.
+
+    The calls come in the order of a host's life: `register`, `configure`, then `fired` and `delivered`, `shutdown`.
+    """
+
+    def __init__(self, manager: pluggy.PluginManager, statuses: Iterable[PluginStatus], *, strict: bool) -> None:
+        """Take over plugins that are registered already.
+
+        Args:
+            manager: that they are registered with.
+            statuses: of these, and of those that could not be registered.
+            strict: failures are raised, once everybody was called.
+
+        """
+        self._manager: Final = manager
+        self._strict: Final = strict
+        self._statuses = list(statuses)
+        self._contexts: dict[str, Context] = {}
+        self.registry: Final = Registry()
+        self.context = Context()
+        for name, parse in SOURCES.items():
+            self.registry.source(name, parse)
+
+    @property
+    def statuses(self) -> tuple[PluginStatus, ...]:
+        """Say what became of each plugin."""
+        return tuple(self._statuses)
+
+    @property
+    def offered(self) -> Offered:
+        """Return what a configuration may refer to."""
+        troubles = {status.name: status.reason for status in reversed(self._statuses)}
+        bodies = PRESETS | self.registry.renderers.keys()
+        return Offered(bodies=frozenset(bodies), filters=frozenset(self.registry.filters), plugins=FrozenDict(troubles))
+
+    def register(self) -> None:
+        """Let each plugin offer what it has, into a registry of its own that is merged if that works.
+
+        Raises:
+            BaseExceptionGroup: plugins failed, and the host is strict.
+
+        """
+        scratch: dict[str, Registry] = {}
+        answers = self._call("alert_register", lambda name: {"registry": scratch.setdefault(name, Registry())})
+        for answer in answers:
+            error = answer.error
+            if error is None:
+                offers = scratch[answer.plugin].offers
+                error = self._merge(answer.plugin, scratch[answer.plugin])
+                self._update(answer.plugin, offers=tuple(f"{kind} {name}" for kind, name in offers))
+            if error is not None:
+                self._fail(answer.plugin, f"alert_register failed: {describe(error)}")
+        self._check(answers, "alert_register")
+
+    def configure(self, config: Config) -> None:
+        """Hand each plugin its own settings.
+
+        Raises:
+            OutboxError: the outbox cannot be opened.
+            BaseExceptionGroup: plugins failed, and the host is strict.
+
+        """
+        self.context = Context(
+            registry=self.registry,
+            timezone=config.timezone,
+            severities=config.severities,
+            announce=self.delivered,
+        )
+        for name, plugin in self._manager.list_name_plugin():
+            settings = config if plugin is webhook else config.plugins.settings.get(name, FrozenDict())
+            self._contexts[name] = self.context.with_settings(settings)
+        answers = self._call("alert_configure", lambda name: {"context": self._contexts[name]})
+        for answer in answers:
+            if answer.error is not None:
+                if self._manager.get_plugin(answer.plugin) is webhook:
+                    raise answer.error  # without it nobody would hear of anything
+                self._fail(answer.plugin, f"alert_configure failed: {describe(answer.error)}")
+        self._check(answers, "alert_configure")
+
+    def fired(self, alert: Alert) -> list[Answer[tuple[Delivery, ...]]]:
+        """Let each plugin take an alert; return what each accepted."""
+        return call_each(
+            self._manager,
+            "alert_fired",
+            lambda name: {"alert": alert, "context": self._contexts[name]},
+            _deliveries,
+        )
+
+    def delivered(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Tell each plugin of a final outcome."""
+        self._call(
+            "alert_delivered",
+            lambda name: {"delivery": delivery, "outcome": outcome, "context": self._contexts[name]},
+        )
+
+    def shutdown(self) -> None:
+        """Let each plugin finish."""
+        self._call("alert_shutdown", lambda name: {"context": self._contexts[name]})
+
+    def _call(self, hook: str, arguments: Callable[[str], Mapping[str, Any]]) -> list[Answer[None]]:
+        return call_each(self._manager, hook, arguments, lambda _: None)
+
+    def _merge(self, plugin: str, offers: Registry) -> Exception | None:
+        try:
+            self.registry.merge(offers)
+        except ValueError as error:
+            kind, name = next(offer for offer in offers.offers if offer in self.registry.offers)
+            other = next((status.name for status in self._statuses if f"{kind} {name}" in status.offers), "hookplugin")
+            return ValueError(f"{error} by {other!r}; rename it in {plugin!r}")
+        return None
+
+    def _fail(self, plugin: str, reason: str) -> None:
+        """Take a plugin off: one that is half ready would fail at each alert."""
+        self._update(plugin, state="failed", reason=reason, offers=())
+        self._manager.unregister(name=plugin)
+        _log.warning("the plugin %r is off: %s", plugin, reason)
+
+    def _update(self, plugin: str, **changes: Any) -> None:  # noqa: ANN401 - the fields of PluginStatus
+        for index, status in enumerate(self._statuses):
+            if status.name == plugin and status.state == "active":
+                self._statuses[index] = status.model_copy(update=changes)
+
+    def _check(self, answers: list[Answer[None]], hook: str) -> None:
+        if self._strict:
+            raise_together(answers, hook)
+
+
+def _deliveries(value: Iterable[Delivery] | None) -> tuple[Delivery, ...]:
+    deliveries = tuple(value or ())
+    for delivery in deliveries:
+        if not isinstance(delivery, Delivery):
+            message = f"it returned {type(delivery).__name__} where a Delivery should be"
+            raise TypeError(message)
+    return deliveries

@@ -1,0 +1,102 @@
+"""Mistakes in what people wrote: where, what is wrong, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+Path: TypeAlias = tuple[str | int, ...]
+"""The keys and indexes that lead to a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Hold one mistake; the message never quotes a value that could be a secret."""
+
+    path: Path
+    message: str
+
+    def __str__(self) -> str:
+        """Write the problem without a line number."""
+        return f"{path_text(self.path)}: {self.message}" if self.path else self.message
+
+
+def path_text(path: Path) -> str:
+    """Write a path as people read it: `receivers[0].url`."""
+    written = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return written.removeprefix(".")
+
+
+def nearest(word: object, allowed: Iterable[str]) -> str:
+    """Return the end of an error message: the nearest of the allowed names, or all of them."""
+    names = sorted(allowed)
+    if isinstance(word, str):
+        close = difflib.get_close_matches(word, names, n=1)
+        if close:
+            return f"; did you mean {close[0]!r}?"
+    return f"; there is {', '.join(names)}" if names else "; there is none"
+
+
+def problems_of(error: ValidationError, keys_at: Callable[[Path], Iterable[str]]) -> list[Problem]:
+    """Translate pydantic's errors for people.
+
+    Args:
+        error: what pydantic raised.
+        keys_at: returns the keys that are allowed where a path leads.
+
+    """
+    return [_problem(details, keys_at) for details in error.errors(include_url=False, include_input=True)]
+
+
+def _problem(details: ErrorDetails, keys_at: Callable[[Path], Iterable[str]]) -> Problem:
+    path: Path = tuple(details["loc"])
+    kind = details["type"]
+    context: dict[str, Any] = details.get("ctx", {})
+    if kind == "extra_forbidden":
+        return Problem(path, f"unknown key{nearest(path[-1], keys_at(path[:-1]))}")
+    if kind == "missing":
+        return Problem(path, "is missing")
+    if kind == "value_error":
+        return Problem(path, str(context["error"]))
+    if kind in _PLAIN:
+        instead = _instead(details["input"]) if kind.endswith("_type") else ""
+        return Problem(path, _PLAIN[kind].format(**context) + instead)
+    return Problem(path, details["msg"][:1].lower() + details["msg"][1:])
+
+
+_PLAIN = {
+    "string_type": "should be text",
+    "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
+    "int_parsing": "should be a whole number",
+    "int_type": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "int_parsing_size": "does not fit into 64 bits",
+    "tuple_type": "should be a list",
+    "list_type": "should be a list",
+    "dict_type": "should be a map of keys and values",
+    "mapping_type": "should be a map of keys and values",
+    "model_type": "should be a map of keys and values",
+    "model_attributes_type": "should be a map of keys and values",
+    "literal_error": "should be {expected}",
+    "too_short": "should name at least {min_length}",
+    "string_too_short": "should not be empty",
+    "greater_than_equal": "should be at least {ge}",
+    "greater_than": "should be more than {gt}",
+    "less_than_equal": "should be at most {le}",
+}
+
+
+def _instead(value: object) -> str:
+    """Name the type of a wrong value, never the value: it may be a secret."""
+    if isinstance(value, dict):
+        return ", not a map"
+    if isinstance(value, (list, tuple)):
+        return ", not a list"
+    return ", not nothing" if value is None else ""

@@ -1,0 +1,91 @@
+"""Source `hertzbeat`: Apache HertzBeat's webhook, in every form it has had.
+
+The documented body; the entity of 1.0 to 1.4; the templates of 1.4.2 to 1.6; the groups of 1.7 and later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from hookplugin.sources.reading import as_list, as_object, as_time
+from hookspecs import Alert, Context
+
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "id": ("id", "alarmId"),
+    "target": ("target",),
+    "alert_define_id": ("alertDefineId", "thresholdId"),
+    "priority": ("priority",),
+    "status": ("status",),
+    "times": ("times", "triggerTimes"),
+    "next_eval_interval": ("nextEvalInterval",),
+    "gmt_create": ("gmtCreate",),
+    "gmt_update": ("gmtUpdate",),
+}
+"""Our field, and its names from the oldest version to the newest."""
+
+_TIMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "first_trigger_time": ("firstTriggerTime", "firstAlarmTime", "triggerTime"),
+    "last_trigger_time": ("lastTriggerTime", "lastAlarmTime", "restoreTime"),
+}
+"""The same, for times that may come without a zone."""
+
+
+def parse_hertzbeat(payload: Any, context: Context) -> Iterator[Alert]:  # noqa: ANN401 - JSON has no narrower type
+    """Read one alert, or those of a group.
+
+    Raises:
+        ValueError: it is no such payload.
+
+    """
+    body = as_object(payload, "the payload")
+    if "alerts" not in body:
+        if not body.keys() & {"content", "target"}:
+            message = "the payload has neither content nor target: it is no HertzBeat alert"
+            raise ValueError(message)
+        yield _single(body, context)
+        return
+    for index, item in enumerate(as_list(body["alerts"], "alerts")):
+        yield _of_group(as_object(item, f"alerts[{index}]"), body, index, context)
+
+
+def _single(body: Mapping[str, Any], context: Context) -> Alert:
+    fields: dict[str, Any] = {field: _first(body, names) for field, names in _NAMES.items()}
+    fields |= {field: as_time(_first(body, names), context.timezone) for field, names in _TIMES.items()}
+    tags = as_object(_first(body, ("tags", "tag")) or {}, "tags")
+    if "monitorId" in body:  # 1.0-beta.4 had no tags
+        tags = {"monitorId": body["monitorId"], "monitorName": body.get("monitorName"), **tags}
+    content = body.get("content")
+    return Alert.model_validate(
+        {**fields, "source": "hertzbeat", "content": "" if content is None else content, "tags": tags, "raw": body}
+    )
+
+
+def _of_group(item: Mapping[str, Any], group: Mapping[str, Any], index: int, context: Context) -> Alert:
+    labels = as_object(item.get("labels"), f"alerts[{index}].labels")
+    annotations = as_object(item.get("annotations") or {}, f"alerts[{index}].annotations")
+    name = labels.get("alertname")
+    fields = {
+        "source": "hertzbeat",
+        "id": item.get("id"),
+        "target": name,
+        "content": item.get("content") or annotations.get("summary") or annotations.get("description") or name or "",
+        # An alert has a status only in the full group. `endAt` does not tell: firing alerts may carry one.
+        "status": item.get("status") or group.get("status"),
+        "priority": context.priority(labels.get("severity")),
+        "tags": labels,
+        "annotations": annotations,
+        "times": item.get("triggerTimes"),
+        "first_trigger_time": as_time(item.get("startAt"), context.timezone),
+        "last_trigger_time": as_time(item.get("activeAt"), context.timezone),
+        "gmt_create": item.get("gmtCreate"),
+        "gmt_update": item.get("gmtUpdate"),
+        "fingerprint": item.get("fingerprint"),
+        "group_key": group.get("groupKey"),
+        "raw": item,
+    }
+    return Alert.model_validate(fields)
+
+
+def _first(body: Mapping[str, Any], names: tuple[str, ...]) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    return next((body[name] for name in names if body.get(name) is not None), None)

@@ -1,0 +1,52 @@
+"""What all sources read: objects, lists, foreign times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
+from typing import Any
+
+from hookspecs.alert import moment
+
+
+def as_object(value: object, where: str) -> Mapping[str, Any]:
+    """Return a JSON object.
+
+    Raises:
+        ValueError: it is none.
+
+    """
+    if not isinstance(value, Mapping):
+        message = f"{where} should be an object"
+        raise ValueError(message)
+    return value
+
+
+def as_list(value: object, where: str) -> list[Any]:
+    """Return a JSON array.
+
+    Raises:
+        ValueError: it is none.
+
+    """
+    if not isinstance(value, list):
+        message = f"{where} should be a list"
+        raise ValueError(message)
+    return value
+
+
+def as_time(value: object, timezone: tzinfo | None) -> datetime | int | None:
+    """Read a foreign time, in this zone if it names none; empty, zero and year 1 (Go's zero time) are none.
+
+    Raises:
+        ValueError: it is no time.
+
+    """
+    if value in (None, "", 0):
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = moment(value)
+    if found.year <= 1:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=timezone)

@@ -1,0 +1,1 @@
+"""Strategies: which alerts go to which receivers."""

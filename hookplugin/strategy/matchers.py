@@ -1,0 +1,179 @@
+"""Matchers in Alertmanager's syntax and meaning: `severity="critical"`, `!=`, `=~`, `!~`.
+
+Regular expressions are RE2's and anchored; a missing tag is empty. Source: Prometheus' documentation of
+Alertmanager's configuration, section "Matcher".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Literal, TypeAlias, cast
+
+import re2
+
+from hookplugin.problems import nearest
+from hookspecs import Alert
+from hookspecs.alert import tag_text
+
+Operator: TypeAlias = Literal["=", "!=", "=~", "!~"]
+
+FIELDS: Final[Mapping[str, Callable[[Alert], str]]] = {
+    "target": lambda alert: alert.target or "",
+    "content": lambda alert: alert.content,
+    "priority": lambda alert: alert.priority.name,
+    "status": lambda alert: alert.status.name,
+    "source": lambda alert: alert.source or "",
+}
+"""What a matcher may say after `alert.`; `alert.annotations.NAME` is possible too."""
+
+_SPACE: Final = r"[\t\n\f\r ]*"
+_MATCHER: Final = re.compile(
+    _SPACE + r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>[^\s{}!=~,"'`\\]+))"""
+    f"""{_SPACE}(?P<operator>=~|!~|!=|=){_SPACE}(?P<value>.*?){_SPACE}""",
+    re.DOTALL,
+)
+_UNESCAPED: Final = {"n": "\n", '"': '"', "\\": "\\"}
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """Compare one tag, or one field of the alert, with a value or a regular expression."""
+
+    name: str
+    """As it was written, without quotes."""
+    operator: Operator
+    value: str
+    read: Callable[[Alert], str] = field(repr=False, compare=False)
+    _test: Callable[[str], bool] = field(repr=False, compare=False)
+
+    def matches(self, alert: Alert) -> bool:
+        """Say whether the alert has what the matcher asks for."""
+        return self._test(self.read(alert))
+
+    def __str__(self) -> str:
+        """Write the matcher as Alertmanager does."""
+        value = self.value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+        return f'{self.name}{self.operator}"{value}"'
+
+
+def parse_matchers(text: str) -> tuple[Matcher, ...]:
+    """Parse one matcher, or several between commas, in braces or not.
+
+    Raises:
+        ValueError: with the part that is wrong and what to write instead.
+
+    """
+    parts = _split(text.removeprefix("{").removesuffix("}"))
+    if not parts:
+        message = 'a matcher is missing; write one like severity="critical"'
+        raise ValueError(message)
+    return tuple(_parse(part) for part in parts)
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas that stand outside of quotes; one at the end is allowed."""
+    parts, start, quoted, escaped = [], 0, False, False
+    for index, character in enumerate(text):
+        if character == "," and not quoted:
+            parts.append(text[start:index])
+            start = index + 1
+        elif character == '"' and not escaped:
+            quoted = not quoted
+        escaped = character == "\\" and not escaped
+    return [*parts, text[start:]] if text[start:] else parts
+
+
+def _parse(text: str) -> Matcher:
+    found = _MATCHER.fullmatch(text)
+    if not found:
+        message = f'bad matcher {text.strip()!r}; write NAME="value", with one of = != =~ !~'
+        raise ValueError(message)
+    try:
+        value = _unquote(found["value"])
+        quoted = found["quoted"]
+        name = found["name"] if quoted is None else _unquote(f'"{quoted}"')
+    except ValueError as error:
+        message = f"bad matcher {text.strip()!r}: {error}"
+        raise ValueError(message) from None
+    operator = cast("Operator", found["operator"])
+    read = _tag(name) if quoted is not None or not name.startswith("alert.") else _field(name)
+    return Matcher(name, operator, value, read, _tests(operator, value))
+
+
+def _unquote(raw: str) -> str:
+    """Remove the quotes around a value and its escapes; a backslash before anything else stands for itself."""
+    quoted = raw.startswith('"')
+    body = raw[1:] if quoted else raw
+    value, index = "", 0
+    while index < len(body):
+        character, following = body[index], body[index + 1 : index + 2]
+        if character == '"':
+            if quoted and not following:
+                return value
+            message = 'write a double quote inside a value as \\"'
+            raise ValueError(message)
+        if character == "\\" and following:
+            value += _UNESCAPED.get(following, character + following)
+            index += 1
+        else:
+            value += character
+        index += 1
+    if quoted:
+        message = "the closing double quote is missing"
+        raise ValueError(message)
+    return value
+
+
+def _tests(operator: Operator, value: str) -> Callable[[str], bool]:
+    if operator == "=":
+        return value.__eq__
+    if operator == "!=":
+        return value.__ne__
+    pattern = compile_pattern(value)
+    if operator == "=~":
+        return lambda actual: pattern.fullmatch(actual) is not None
+    return lambda actual: pattern.fullmatch(actual) is None
+
+
+def compile_pattern(pattern: str) -> Any:  # noqa: ANN401 - google-re2 carries no types
+    """Compile a regular expression of RE2.
+
+    Raises:
+        ValueError: RE2 does not take it.
+
+    """
+    options = re2.Options()
+    options.log_errors = False  # it would write to the host's standard error
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        detail = error.args[0] if error.args else ""
+        reason = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
+        message = f"bad regular expression {pattern!r}: {reason}"
+        raise ValueError(message) from None
+
+
+def _tag(name: str) -> Callable[[Alert], str]:
+    return partial(_read_tag, name)
+
+
+def _read_tag(name: str, alert: Alert) -> str:
+    return tag_text(alert.tags.get(name))
+
+
+def _read_annotation(name: str, alert: Alert) -> str:
+    return tag_text(alert.annotations.get(name))
+
+
+def _field(path: str) -> Callable[[Alert], str]:
+    name, _, key = path.removeprefix("alert.").partition(".")
+    if name == "annotations" and key:
+        return partial(_read_annotation, key)
+    if name in FIELDS and not key:
+        return FIELDS[name]
+    allowed = [*(f"alert.{known}" for known in FIELDS), "alert.annotations.NAME"]
+    message = f"{path!r} is no field of an alert{nearest(path, allowed)}; a tag of that name is written in quotes"
+    raise ValueError(message)

@@ -1,0 +1,109 @@
+"""Values that configuration is written in: durations, secrets, zones."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BeforeValidator, SecretStr, StringConstraints, ValidationInfo
+
+from hookplugin.problems import nearest
+
+SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+
+
+def parse_duration(value: object) -> float:
+    """Read `500ms`, `3s`, `1h30m`, or a number of seconds, as seconds.
+
+    Raises:
+        ValueError: it is not a duration, or not more than nothing.
+
+    """
+    seconds = 0.0
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and _DURATION.sub("", value.strip()) == "":
+        seconds = sum(float(number) * SECONDS[unit] for number, unit in _DURATION.findall(value))
+    if not 0 < seconds < float("inf"):
+        message = "not a duration; write one like 500ms, 3s, 5m, 4h, 1d"
+        raise ValueError(message)
+    return seconds
+
+
+def parse_zone(value: object) -> ZoneInfo:
+    """Read the name of a time zone.
+
+    Raises:
+        ValueError: the machine knows no such zone.
+
+    """
+    if isinstance(value, ZoneInfo):
+        return value
+    try:
+        if isinstance(value, str) and value.strip():
+            return ZoneInfo(value.strip())
+    except (ValueError, OSError, LookupError):  # zoneinfo raises each of them for some malformed name
+        message = f"unknown time zone {value!r}{nearest_zone(str(value))}"
+        raise ValueError(message) from None
+    message = "should be the name of a time zone, like Europe/Berlin"
+    raise ValueError(message)
+
+
+def nearest_zone(name: str) -> str:
+    """Return the end of an error message: the nearest zone, or what a zone looks like."""
+    hint = nearest(name, available_timezones())
+    return hint if "did you mean" in hint else "; write one like Europe/Berlin or UTC"
+
+
+def base_directory(info: ValidationInfo) -> Path:
+    """Return where relative paths start: the directory of the configuration file, or the working directory."""
+    context = info.context or {}
+    return Path(context.get("directory", "."))
+
+
+def read_reference(value: object, info: ValidationInfo) -> object:
+    """Replace `{env: NAME}` or `{file: PATH}` by what it names; a file's last line end is cut.
+
+    Raises:
+        ValueError: it cannot be read, or is empty.
+
+    """
+    if not isinstance(value, Mapping):
+        return value
+    if len(value) != 1 or (kind := next(iter(value))) not in {"env", "file"} or not isinstance(value[kind], str):
+        message = "should be text, {env: NAME} or {file: PATH}"
+        raise ValueError(message)
+    found = _read_env(value[kind]) if kind == "env" else _read_file(base_directory(info) / value[kind])
+    if not found:
+        message = f"{kind} {value[kind]!r} is empty"
+        raise ValueError(message)
+    return found
+
+
+def _read_env(name: str) -> str:
+    if name not in os.environ:
+        message = f"the environment variable {name!r} is not set"
+        raise ValueError(message)
+    return os.environ[name]
+
+
+def _read_file(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        message = f"cannot read {str(path)!r}: {error.strerror}"
+    except ValueError:
+        message = f"cannot read {str(path)!r}: not UTF-8 text"
+    raise ValueError(message)
+
+
+Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Duration: TypeAlias = Annotated[float, BeforeValidator(parse_duration)]
+Zone: TypeAlias = Annotated[ZoneInfo, BeforeValidator(parse_zone)]
+Secret: TypeAlias = Annotated[SecretStr, BeforeValidator(read_reference)]

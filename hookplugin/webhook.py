@@ -1,0 +1,137 @@
+"""The webhook plugin, which our entry point names: strategies choose, the outbox keeps, the dispatcher delivers."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final, cast
+
+from hookplugin.config import Config
+from hookplugin.delivery.deliverer import Deliverer
+from hookplugin.delivery.dispatcher import Dispatcher
+from hookplugin.outbox.store import Store
+from hookplugin.strategy.selection import Verdict, compile_strategy, receivers_of
+from hookspecs import Alert, Context, Delivery, Outcome, hookimpl
+
+NAME: Final = "webhook"
+"""Of our entry point, and of our part of a context's state."""
+
+DRAIN: Final = 10.0
+"""Seconds that `alert_shutdown` gives to what is not delivered yet."""
+
+
+class Webhook:
+    """Hold what the plugin needs for one host."""
+
+    def __init__(self, config: Config, context: Context) -> None:
+        """Open the outbox; threads start with the first alert.
+
+        Raises:
+            OutboxError: the outbox cannot be opened.
+
+        """
+        self.store: Final = Store(config.outbox)
+        self._strategies: Final = [
+            compile_strategy(strategy, context.registry.filters, context.timezone) for strategy in config.strategies
+        ]
+        self._bodies: Final = {receiver.name: receiver.body for receiver in config.receivers}
+        limits = {receiver.name: receiver.max_in_flight for receiver in config.receivers}
+        deliverer = Deliverer(config.receivers, context.registry.renderers)
+        self._dispatcher: Final = Dispatcher(self.store, limits, deliverer.deliver, context.announce)
+        self._thread: Final = threading.local()
+        if self.store.unsettled(limits):  # an earlier process has left them
+            self._dispatcher.wake()
+
+    def verdicts(self, alert: Alert) -> list[Verdict]:
+        """Say what each strategy makes of an alert now."""
+        at = datetime.fromtimestamp(self.store.now(), UTC)
+        return [strategy.judge(alert, at) for strategy in self._strategies]
+
+    def fire(self, alert: Alert) -> list[Delivery]:
+        """Accept an alert for the receivers that strategies choose; when it returns, the deliveries are stored.
+
+        Raises:
+            OutboxError: they are not.
+
+        """
+        chosen = receivers_of(self.verdicts(alert), self._bodies)
+        deliveries = [
+            Delivery(id=self._new_id(), alert=alert, receiver=receiver, body=body, strategies=strategies)
+            for (receiver, body), strategies in chosen.items()
+        ]
+        group: list[Delivery] | None = getattr(self._thread, "group", None)
+        if group is None:
+            self._commit(deliveries)
+        else:
+            group += deliveries
+        return deliveries
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Store what this thread fires inside at once, at the end.
+
+        Raises:
+            OutboxError: nothing of it is stored.
+
+        """
+        group: list[Delivery] = []
+        self._thread.group = group
+        try:
+            yield
+        finally:
+            self._thread.group = None
+        self._commit(group)
+
+    def wait(self, ids: Sequence[str], seconds: float) -> dict[str, Outcome | None]:
+        """Wait for outcomes, for at most this time; none for what has none yet.
+
+        Raises:
+            OutboxError: the storage does not answer.
+
+        """
+        return self._dispatcher.wait(ids, seconds)
+
+    def close(self, seconds: float) -> int:
+        """Deliver for at most this time, stop, and return how many deliveries are left."""
+        left = self._dispatcher.close(seconds)
+        self.store.close()
+        return left
+
+    def _commit(self, deliveries: Sequence[Delivery]) -> None:
+        if deliveries:
+            self.store.accept(deliveries)
+            self._dispatcher.wake()
+
+    def _new_id(self) -> str:
+        """Make an id that sorts by time, which keeps inserts at the end of the index."""
+        return f"{int(self.store.now() * 1000):012x}{secrets.token_hex(10)}"
+
+
+def webhook_of(context: Context) -> Webhook | None:
+    """Return the plugin's state in a host; none where the plugin is off."""
+    return cast("Webhook | None", context.state.get(NAME))
+
+
+@hookimpl
+def alert_configure(context: Context) -> None:
+    """Take the configuration: for this plugin, the settings are all of it."""
+    if isinstance(context.settings, Config):
+        context.state[NAME] = Webhook(context.settings, context)
+
+
+@hookimpl
+def alert_fired(alert: Alert, context: Context) -> list[Delivery] | None:
+    """Accept the alert for the receivers that strategies choose."""
+    webhook = webhook_of(context)
+    return webhook.fire(alert) if webhook else None
+
+
+@hookimpl
+def alert_shutdown(context: Context) -> None:
+    """Deliver what is left, and close the outbox."""
+    webhook = webhook_of(context)
+    if webhook:
+        webhook.close(DRAIN)

@@ -1,0 +1,70 @@
+"""What becomes of an alert: deliveries, bodies, outcomes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from hookspecs.alert import Alert
+from hookspecs.frozen import Frozen
+
+
+class Reason(StrEnum):
+    """Say why a delivery was given up."""
+
+    connection = "connection"
+    """No connection, or it broke off."""
+    timeout = "timeout"
+    """The receiver did not answer in time."""
+    tls = "tls"
+    """The handshake or the certificate failed."""
+    redirect = "redirect"
+    """3xx: redirects are never followed."""
+    client_error = "client_error"
+    """4xx, but for 410 and 429."""
+    gone = "gone"
+    """410: the receiver wants nothing more."""
+    rate_limited = "rate_limited"
+    """429."""
+    server_error = "server_error"
+    """5xx."""
+    invalid_answer = "invalid_answer"
+    """The receiver does not speak HTTP, or answered a status that is none."""
+    failed = "failed"
+    """An error of our own; the log has more."""
+
+
+class Body(Frozen):
+    """Hold the exact bytes to POST and their media type (RFC 9110)."""
+
+    content: bytes
+    content_type: str = "application/json"
+
+
+class Delivery(Frozen):
+    """Hold one alert on its way to one receiver in one body.
+
+    The id is the request's `webhook-id`, stable over retries and replays.
+    """
+
+    id: str
+    alert: Alert
+    receiver: str
+    body: str
+    """The name of the body."""
+    strategies: tuple[str, ...] = ()
+    """The strategies that chose the receiver."""
+    attempts: int = 0
+
+
+class Outcome(Frozen):
+    """Hold the final outcome of a delivery: delivered, or dead with the reason."""
+
+    state: Literal["delivered", "dead"]
+    reason: Reason | None = None
+    status: int | None = None
+    """The HTTP status, where there was an answer."""
+    milliseconds: float = 0.0
+    """From the start of the last attempt to its end."""
+    detail: str = ""
+    """For people: the error, or the first bytes of the receiver's answer; never a secret."""

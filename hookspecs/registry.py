@@ -1,0 +1,114 @@
+"""The registry: what plugins offer, by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from hookspecs.alert import Alert
+from hookspecs.delivery import Body, Delivery
+
+if TYPE_CHECKING:
+    from hookspecs.context import Context
+
+Source: TypeAlias = "Callable[[Any, Context], Iterable[Alert]]"
+"""Reads a foreign payload, as parsed JSON, into alerts; raises ValueError for what it cannot read."""
+
+Filter: TypeAlias = Callable[[Alert], bool]
+"""Says whether a strategy that names it applies to the alert."""
+
+Renderer: TypeAlias = Callable[[Sequence[Delivery]], Body]
+"""Makes the body of one request from one delivery, or from several of one receiver and body."""
+
+KINDS: Final = ("source", "filter", "renderer")
+
+
+class Registry:
+    """Collect the sources, filters and renderers that plugins offer.
+
+    A plugin only offers; the configuration picks by name, so that installing a package never changes what is sent.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing on offer."""
+        self._offers: dict[tuple[str, str], Callable[..., Any]] = {}
+
+    def source(self, name: str, parse: Source) -> None:
+        """Offer a parser of a foreign payload, for `host.receive(name, payload)`.
+
+        Raises:
+            ValueError: this registry has a source of that name already.
+            TypeError: `parse` cannot be called, or is async.
+
+        """
+        self._offer("source", name, parse)
+
+    def filter(self, name: str, predicate: Filter) -> None:
+        """Offer a predicate, for `filters: [name]` of a strategy.
+
+        Raises:
+            ValueError: this registry has a filter of that name already.
+            TypeError: `predicate` cannot be called, or is async.
+
+        """
+        self._offer("filter", name, predicate)
+
+    def renderer(self, name: str, render: Renderer) -> None:
+        """Offer a maker of bodies, for `body: name` of a receiver or a strategy.
+
+        Raises:
+            ValueError: this registry has a renderer of that name already.
+            TypeError: `render` cannot be called, or is async.
+
+        """
+        self._offer("renderer", name, render)
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """Return the sources by name."""
+        return self._of("source")
+
+    @property
+    def filters(self) -> Mapping[str, Filter]:
+        """Return the filters by name."""
+        return self._of("filter")
+
+    @property
+    def renderers(self) -> Mapping[str, Renderer]:
+        """Return the renderers by name."""
+        return self._of("renderer")
+
+    @property
+    def offers(self) -> tuple[tuple[str, str], ...]:
+        """Return (kind, name) of everything on offer, sorted."""
+        return tuple(sorted(self._offers))
+
+    def merge(self, other: Registry) -> None:
+        """Take over everything of another registry, or nothing.
+
+        Raises:
+            ValueError: both have something of the same kind and name.
+
+        """
+        for kind, name in other.offers:
+            if (kind, name) in self._offers:
+                message = f"the {kind} {name!r} is taken"
+                raise ValueError(message)
+        self._offers.update(other._offers)
+
+    def _of(self, wanted: str) -> Mapping[str, Callable[..., Any]]:
+        return MappingProxyType({name: offer for (kind, name), offer in self._offers.items() if kind == wanted})
+
+    def _offer(self, kind: str, name: object, offer: object) -> None:
+        if not isinstance(name, str) or not name.strip():
+            message = f"a {kind} needs a name"
+            raise ValueError(message)
+        if not callable(offer) or inspect.iscoroutinefunction(offer):
+            message = f"the {kind} {name!r} should be a plain function, not {type(offer).__name__} or async"
+            raise TypeError(message)
+        if (kind, name) in self._offers:
+            message = f"the {kind} {name!r} is offered twice"
+            raise ValueError(message)
+        self._offers[kind, name] = offer
