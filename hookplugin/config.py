@@ -42,7 +42,7 @@ class PluginChoice(Frozen):
 
     required: tuple[Name, ...] = ()
     disabled: tuple[Name, ...] = ()
-    settings: Annotated[Mapping[str, Mapping[str, Any]], AfterValidator(freeze)] = FrozenDict()
+    settings: Annotated[Mapping[Name, Mapping[str, Any]], AfterValidator(freeze)] = FrozenDict()
 
 
 class Config(Frozen):
@@ -138,7 +138,7 @@ def resolve(document: Document, offered: Offered) -> Config:
             problems += problems_of(error, _keys_at)
     problems += _name_problems(data, offered)
     if problems or config is None:
-        raise document.error(problems)
+        raise ConfigError(document.locate(problems))
     return config
 
 
@@ -158,7 +158,7 @@ def _keys_at(path: KeyPath) -> Iterable[str]:
 def _name_problems(data: object, offered: Offered) -> Iterator[Problem]:
     """Find names that stand for nothing or for two things; `data` need not be right otherwise."""
     receivers, strategies = _items(data, "receivers"), _items(data, "strategies")
-    names = {receiver["name"] for receiver in receivers.values() if isinstance(receiver.get("name"), str)}
+    names = {receiver["name"].strip() for receiver in receivers.values() if isinstance(receiver.get("name"), str)}
     yield from _twice("receivers", receivers)
     yield from _twice("strategies", strategies)
     for section, items in (("receivers", receivers), ("strategies", strategies)):
@@ -195,6 +195,7 @@ def _twice(section: str, items: Mapping[int, Mapping[str, Any]]) -> Iterator[Pro
         name = item.get("name")
         if not isinstance(name, str):
             continue
+        name = name.strip()
         if first.setdefault(name, index) != index:
             where = path_text((section, first[name]))
             yield Problem((section, index, "name"), f"{name!r} is the name of {where} already; choose another")
@@ -213,4 +214,4 @@ def _items(data: object, key: str) -> dict[int, Mapping[str, Any]]:
 def _texts(data: object, key: str) -> list[tuple[KeyPath, str]]:
     found = _get(data, key)
     items = found if isinstance(found, (list, tuple)) else ()
-    return [((index,), item) for index, item in enumerate(items) if isinstance(item, str)]
+    return [((index,), item.strip()) for index, item in enumerate(items) if isinstance(item, str)]

@@ -82,8 +82,12 @@ def refusal(manager: pluggy.PluginManager, plugin: object) -> str | None:
     if inspect.isclass(plugin):
         return f"it is a class; let the entry point name an instance of {plugin.__name__}, or a module"
     found = list(_implementations(manager, plugin))
+    hooks: set[str] = set()
     for name, options, function in found:
         hook = options["specname"] or name
+        if hook in hooks:
+            return f"it implements {hook!r} twice; let one function call the other"
+        hooks.add(hook)
         if hook not in HOOKS and not options["optionalhook"]:
             return f"there is no hook {hook!r}{nearest(hook, HOOKS)}"
         if options["wrapper"] or options["hookwrapper"]:
@@ -139,10 +143,10 @@ def _status(entry: EntryPoint) -> PluginStatus:
     return PluginStatus(name=entry.name, package=distribution.name, version=distribution.version)
 
 
-def _order(entry: EntryPoint) -> tuple[str, bool, str]:
-    """Sort by name; of one name ours is the first, then by package: never by the order of installation."""
-    package = entry.dist.name if entry.dist else ""
-    return entry.name, package != OURS, package
+def _order(entry: EntryPoint) -> tuple[bool, str, str]:
+    """Sort by name, then by package, ours before all others: never by the order of installation."""
+    package = _status(entry).package or ""
+    return package != OURS, entry.name, package
 
 
 def _provider(status: PluginStatus) -> str:

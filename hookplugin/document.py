@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from hookplugin.problems import Problem
+from hookspecs.frozen import MAX_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hookplugin.problems import Path as KeyPath
+
+_QUOTED: Final = re.compile(r"\b(tag|alias|anchor|handle) ['\"].*", re.DOTALL)
+"""Where PyYAML's messages quote the text: a password may begin with `!`, `*` or `&`."""
 
 _Base: Any = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
@@ -32,6 +36,16 @@ class _Loader(_Base):  # type: ignore[misc]  # the base is chosen at run time
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.twice: list[tuple[int, str]] = []
+        self._depth = 0
+
+    def descend_resolver(self, *_: object) -> None:
+        """Count the levels: libyaml's composer would run out of stack, and end the process."""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise RecursionError
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
         seen: set[str] = set()
@@ -80,13 +94,13 @@ class Document:
     directory: Path = field(default_factory=Path.cwd)
     text: str | None = field(default=None, repr=False)
 
-    def error(self, problems: Iterable[Problem]) -> ConfigError:
-        """Return the error that reports these problems, in the order of their lines."""
+    def locate(self, problems: Iterable[Problem]) -> list[str]:
+        """Write problems with file and line, in the order of their lines."""
         root = yaml.compose(self.text, Loader=_Loader) if self.text else None
         if root is None:
-            return ConfigError(f"{self.name}: {problem}" for problem in problems)
+            return [f"{self.name}: {problem}" for problem in problems]
         lines = sorted(((_line(root, problem.path), problem) for problem in problems), key=lambda line: line[0])
-        return ConfigError(f"{self.name}:{line}: {problem}" for line, problem in lines)
+        return [f"{self.name}:{line}: {problem}" for line, problem in lines]
 
 
 def read_document(path: Path) -> Document:
@@ -108,12 +122,12 @@ def read_document(path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         # never str(error): it quotes the text, and a secret may stand there
         where = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
-        what = ", ".join(part for part in (error.context, error.problem) if part)
+        what = _QUOTED.sub(r"\1", ", ".join(part for part in (error.context, error.problem) if part))
         raise ConfigError([f"{where}: is not YAML: {what}"]) from None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise ConfigError(
-            [f"{path}: is not YAML: it holds a character that YAML forbids, or is nested too deeply"]
-        ) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: is nested more than {MAX_DEPTH} levels deep"]) from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError):  # what PyYAML raises for a wrong `!!bool x`
+        raise ConfigError([f"{path}: is not YAML: it holds a character or a value that YAML forbids"]) from None
     if loader.twice:
         raise ConfigError(f"{path}:{line}: the key {key!r} stands twice; remove one" for line, key in loader.twice)
     if data is None:

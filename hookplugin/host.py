@@ -22,7 +22,7 @@ from hookplugin.plugins import Plugins
 from hookplugin.problems import nearest, problems_of
 from hookplugin.sources import PayloadError, UnknownSourceError, parse_json
 from hookplugin.webhook import DRAIN, Webhook, webhook_of
-from hookspecs import PROJECT, Alert, Context, Outcome, Source
+from hookspecs import PROJECT, Alert, Context, Delivery, Outcome, Source
 from hookspecs.frozen import Frozen
 
 
@@ -36,14 +36,19 @@ class Unsent(Frozen):
 class Receipt(Frozen):
     """Say what became of alerts when they were fired."""
 
-    accepted: tuple[str, ...] = ()
-    """The ids of the deliveries."""
+    deliveries: tuple[Delivery, ...] = ()
+    """What was accepted."""
     durable: bool = False
     """Whether what was accepted outlives the process."""
     suppressed: tuple[Unsent, ...] = ()
     """Alerts that nobody is to hear of."""
     refused: tuple[Unsent, ...] = ()
     """What could not be accepted, by an error."""
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """Return the ids of the deliveries."""
+        return tuple(delivery.id for delivery in self.deliveries)
 
 
 def assemble(document: Document, *, strict: bool = False) -> tuple[Plugins, Config]:
@@ -163,17 +168,17 @@ class Host:
         accepted, suppressed, refused = [], [], []
         for alert, answers in fired:
             reasons = [f"the plugin {one.plugin!r} failed: {describe(one.error)}" for one in answers if one.error]
-            ids = [delivery.id for one in answers for delivery in one.value or ()]
-            if storage:
-                reasons, ids = [storage], []
-            accepted += ids
+            deliveries = [delivery for one in answers for delivery in one.value or ()]
+            if storage and deliveries:
+                reasons, deliveries = [*reasons, storage], []
+            accepted += deliveries
             refused += [Unsent(alert=alert, reason=reason) for reason in reasons]
-            if not ids and not reasons:
+            if not deliveries and not reasons:
                 suppressed.append(Unsent(alert=alert, reason="no strategy matched"))
         if self._strict:
             raise_together([answer for _, answers in fired for answer in answers], "alert_fired")
         return Receipt(
-            accepted=tuple(accepted),
+            deliveries=tuple(accepted),
             durable=webhook is not None and webhook.store.durable and not storage,
             suppressed=tuple(suppressed),
             refused=tuple(refused),
@@ -267,9 +272,12 @@ def _register(
 def _configure(plugins: Plugins, config: Config, document: Document) -> None:
     try:
         plugins.configure(config)
+        resolve(document, plugins.offered)  # a required plugin may have failed only now
     except OutboxError as error:
         raise ConfigError([f"{document.name}: outbox: {error}"]) from None
-    resolve(document, plugins.offered)  # a required plugin may have failed only now
+    except BaseException:
+        _close(plugins, webhook_of(plugins.context), 0)
+        raise
 
 
 def _close(plugins: Plugins, webhook: Webhook | None, seconds: float) -> int:

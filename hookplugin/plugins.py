@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import pluggy
@@ -65,13 +66,13 @@ class Plugins:
         """
         scratch: dict[str, Registry] = {}
         answers = self._call("alert_register", lambda name: {"registry": scratch.setdefault(name, Registry())})
-        for answer in answers:
-            error = answer.error
+        for index, answer in enumerate(answers):
+            error = answer.error or self._merge(answer.plugin, scratch[answer.plugin])
             if error is None:
                 offers = scratch[answer.plugin].offers
-                error = self._merge(answer.plugin, scratch[answer.plugin])
                 self._update(answer.plugin, offers=tuple(f"{kind} {name}" for kind, name in offers))
-            if error is not None:
+            else:
+                answers[index] = replace(answer, error=error)
                 self._fail(answer.plugin, f"alert_register failed: {describe(error)}")
         self._check(answers, "alert_register")
 
@@ -124,12 +125,13 @@ class Plugins:
         return call_each(self._manager, hook, arguments, lambda _: None)
 
     def _merge(self, plugin: str, offers: Registry) -> Exception | None:
-        try:
-            self.registry.merge(offers)
-        except ValueError as error:
-            kind, name = next(offer for offer in offers.offers if offer in self.registry.offers)
-            other = next((status.name for status in self._statuses if f"{kind} {name}" in status.offers), "hookplugin")
-            return ValueError(f"{error} by {other!r}; rename it in {plugin!r}")
+        taken = {*self.registry.offers, *(("renderer", name) for name in PRESETS)}
+        for kind, name in offers.offers:
+            if (kind, name) in taken:
+                others = (status.name for status in self._statuses if f"{kind} {name}" in status.offers)
+                other = next(others, "hookplugin")
+                return ValueError(f"the {kind} {name!r} is taken by {other!r}; rename it in {plugin!r}")
+        self.registry.merge(offers)
         return None
 
     def _fail(self, plugin: str, reason: str) -> None:

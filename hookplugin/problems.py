@@ -51,11 +51,17 @@ def problems_of(error: ValidationError, keys_at: Callable[[Path], Iterable[str]]
         keys_at: returns the keys that are allowed where a path leads.
 
     """
-    return [_problem(details, keys_at) for details in error.errors(include_url=False, include_input=True)]
+    errors = error.errors(include_url=False, include_input=True)
+    around = {details["loc"][:-1] for details in errors}  # of a list that is too short only for its wrong items
+    return [
+        _problem(details, keys_at)
+        for details in errors
+        if details["type"] != "too_short" or details["loc"] not in around
+    ]
 
 
 def _problem(details: ErrorDetails, keys_at: Callable[[Path], Iterable[str]]) -> Problem:
-    path: Path = tuple(details["loc"])
+    path: Path = tuple(key for key in details["loc"] if key != "[key]")
     kind = details["type"]
     context: dict[str, Any] = details.get("ctx", {})
     if kind == "extra_forbidden":

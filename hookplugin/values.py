@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BeforeValidator, SecretStr, StringConstraints, ValidationInfo
 
 from hookplugin.problems import nearest
+from hookspecs.frozen import text
 
 SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -27,7 +29,8 @@ def parse_duration(value: object) -> float:
     """
     seconds = 0.0
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
+        with suppress(OverflowError):  # more than a float holds
+            seconds = float(value)
     elif isinstance(value, str) and _DURATION.sub("", value.strip()) == "":
         seconds = sum(float(number) * SECONDS[unit] for number, unit in _DURATION.findall(value))
     if not 0 < seconds < float("inf"):
@@ -90,12 +93,16 @@ def _read_env(name: str) -> str:
     if name not in os.environ:
         message = f"the environment variable {name!r} is not set"
         raise ValueError(message)
-    return os.environ[name]
+    value = os.environ[name]
+    if value != text(value):
+        message = f"the environment variable {name!r} is not UTF-8 text"
+        raise ValueError(message)
+    return value
 
 
 def _read_file(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
+        return path.read_text(encoding="utf-8-sig").removesuffix("\n")  # "\r\n" is read as "\n"
     except OSError as error:
         message = f"cannot read {str(path)!r}: {error.strerror}"
     except ValueError:

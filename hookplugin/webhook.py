@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,9 +13,11 @@ from typing import Final, cast
 from hookplugin.config import Config
 from hookplugin.delivery.deliverer import Deliverer
 from hookplugin.delivery.dispatcher import Dispatcher
-from hookplugin.outbox.store import Store
+from hookplugin.outbox.store import OutboxError, Store
 from hookplugin.strategy.selection import Verdict, compile_strategy, receivers_of
 from hookspecs import Alert, Context, Delivery, Outcome, hookimpl
+
+_log = logging.getLogger("hookplugin")
 
 NAME: Final = "webhook"
 """Of our entry point, and of our part of a context's state."""
@@ -42,6 +45,7 @@ class Webhook:
         deliverer = Deliverer(config.receivers, context.registry.renderers)
         self._dispatcher: Final = Dispatcher(self.store, limits, deliverer.deliver, context.announce)
         self._thread: Final = threading.local()
+        self._closed = False
         if self.store.unsettled(limits):  # an earlier process has left them
             self._dispatcher.wake()
 
@@ -95,7 +99,10 @@ class Webhook:
         return self._dispatcher.wait(ids, seconds)
 
     def close(self, seconds: float) -> int:
-        """Deliver for at most this time, stop, and return how many deliveries are left."""
+        """Deliver for at most this time, stop, and return how many deliveries are left; once is enough."""
+        if self._closed:
+            return 0
+        self._closed = True
         left = self._dispatcher.close(seconds)
         self.store.close()
         return left
@@ -126,7 +133,11 @@ def alert_configure(context: Context) -> None:
 def alert_fired(alert: Alert, context: Context) -> list[Delivery] | None:
     """Accept the alert for the receivers that strategies choose."""
     webhook = webhook_of(context)
-    return webhook.fire(alert) if webhook else None
+    try:
+        return webhook.fire(alert) if webhook else None
+    except OutboxError as error:  # under a pluggy manager, an exception would stop the other plugins
+        _log.error("%s; nobody will hear of %r", error, alert.content)
+        return None
 
 
 @hookimpl

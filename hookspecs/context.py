@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from hookspecs.alert import Priority
 from hookspecs.delivery import Delivery, Outcome
@@ -14,6 +14,7 @@ from hookspecs.frozen import FrozenDict
 from hookspecs.registry import Registry
 
 _log = logging.getLogger("hookplugin")
+_MOST_UNKNOWN: Final = 100  # foreign payloads must not fill memory and log
 
 
 def _announce_nothing(_delivery: Delivery, _outcome: Outcome) -> None:
@@ -51,7 +52,7 @@ class Context:
             return self.severities[name]
         if name in Priority.__members__:
             return Priority[name]
-        if name not in self._unknown:
+        if name not in self._unknown and len(self._unknown) < _MOST_UNKNOWN:
             self._unknown.add(name)
             _log.warning(
                 "%s is read as warning; the configuration can say otherwise under `severities`",

@@ -102,13 +102,17 @@ class Registry:
         return MappingProxyType({name: offer for (kind, name), offer in self._offers.items() if kind == wanted})
 
     def _offer(self, kind: str, name: object, offer: object) -> None:
-        if not isinstance(name, str) or not name.strip():
-            message = f"a {kind} needs a name"
+        if not isinstance(name, str) or not name or name != name.strip():
+            message = f"a {kind} needs a name, without spaces around it"
             raise ValueError(message)
-        if not callable(offer) or inspect.iscoroutinefunction(offer):
+        if not callable(offer) or _is_async(offer) or _is_async(type(offer).__call__):
             message = f"the {kind} {name!r} should be a plain function, not {type(offer).__name__} or async"
             raise TypeError(message)
         if (kind, name) in self._offers:
             message = f"the {kind} {name!r} is offered twice"
             raise ValueError(message)
         self._offers[kind, name] = offer
+
+
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)

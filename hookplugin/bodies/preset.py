@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Final
 
 from hookplugin.bodies.tree import Tree, compile_tree, encode
-from hookspecs import Body, Delivery
+from hookspecs import Body, Delivery, Renderer
+from hookspecs.frozen import text
 
 PRESETS: Final = frozenset({"hertzbeat"})
 """The names of the bodies that we bring."""
@@ -24,6 +25,22 @@ def _tree(name: str) -> Tree:
 def render_preset(name: str, deliveries: Sequence[Delivery]) -> Body:
     """Render one of our bodies for the first alert of the request."""
     return Body(content=encode(_tree(name)({"alert": deliveries[0].alert})))
+
+
+def render_body(name: str, deliveries: Sequence[Delivery], renderers: Mapping[str, Renderer]) -> Body:
+    """Render a body by its name: one of ours, or a plugin's.
+
+    Raises:
+        Exception: whatever the plugin raises; KeyError for an unknown name, TypeError for what is no `Body`.
+
+    """
+    if name in PRESETS:
+        return render_preset(name, deliveries)
+    body = renderers[name](deliveries)
+    if not isinstance(body, Body):
+        message = f"it returned {type(body).__name__}, not Body"
+        raise TypeError(message)
+    return body
 
 
 def render_fallback(deliveries: Sequence[Delivery], reason: str) -> Body:
@@ -41,6 +58,6 @@ def render_fallback(deliveries: Sequence[Delivery], reason: str) -> Body:
         "priority": alert.priority.value,
         "status": alert.status.value,
         "content": alert.content,
-        "fallback": reason,
+        "fallback": text(reason),
     }
     return Body(content=encode({key: value for key, value in body.items() if value is not None}))

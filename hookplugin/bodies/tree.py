@@ -88,9 +88,8 @@ def plain(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, datetime):
-        return value.isoformat().removesuffix("+00:00") + ("Z" if value.isoformat().endswith("+00:00") else "")
-    if isinstance(value, BaseModel):
-        return plain(value.model_dump())
+        written = value.isoformat()
+        return f"{written.removesuffix('+00:00')}Z" if written.endswith("+00:00") else written
     return value
 
 

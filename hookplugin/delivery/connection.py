@@ -6,6 +6,7 @@ would hold a thread for ever.
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import time
@@ -18,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.response import HTTPResponse
 
 
 @dataclass(slots=True)
@@ -28,6 +30,8 @@ class Call:
     """On the monotonic clock."""
     target: str = "/"
     """The request target (RFC 9112), as the operator wrote it."""
+    answered: bool = True
+    """Whether the status line and the headers of the answer are complete."""
 
     def remaining(self, limit: float | None) -> float:
         """Return the seconds that an operation may take.
@@ -59,7 +63,10 @@ class _Bounded(socket.socket):
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - passed through
         self._arm()
-        return super().recv_into(*args, **kwargs)
+        count = super().recv_into(*args, **kwargs)
+        if not count and self.call is not None and not self.call.answered:
+            raise ConnectionResetError(errno.ECONNRESET, "the connection broke off")
+        return count
 
     def send(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - passed through
         self._arm()
@@ -83,6 +90,13 @@ class _Connection(HTTPConnection):
         """Send the target verbatim: urllib3 would re-encode it."""
         super().putrequest(method, self.call.target, *args, **kwargs)
 
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3
+        """Insist on whole headers: `http.client` takes the end of the connection for their end, and for success."""
+        self.call.answered = False
+        answer = super().getresponse()
+        self.call.answered = True
+        return answer
+
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that answers within the time."""
         try:
@@ -98,6 +112,7 @@ class _Connection(HTTPConnection):
                     sock.setsockopt(*option)
                 sock.settimeout(self.call.remaining(self.timeout))
                 sock.connect(address)
+                sock.settimeout(self.call.remaining(self.timeout))  # for a TLS handshake
             except OSError as error:
                 sock.close()
                 failure = error

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import ssl
-import threading
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from hookplugin.bodies.preset import PRESETS, render_fallback, render_preset
+from hookplugin.bodies.preset import render_body, render_fallback
 from hookplugin.isolation import FAILURES, describe
 from hookspecs import Body, Delivery, Outcome, Reason, Renderer
 
@@ -34,7 +33,6 @@ class Deliverer:
         self._receivers: Final = {receiver.name: receiver for receiver in receivers}
         self._renderers: Final = renderers
         self._senders: Final[dict[str, Sender]] = {}
-        self._lock: Final = threading.Lock()
 
     def deliver(self, delivery: Delivery) -> Outcome:
         """Make one attempt; never raises."""
@@ -54,27 +52,19 @@ class Deliverer:
         """Render the delivery's body, or the fallback if that fails."""
         deliveries = (delivery,)
         try:
-            if delivery.body in PRESETS:
-                return render_preset(delivery.body, deliveries)
-            body = self._renderers[delivery.body](deliveries)
-            if not isinstance(body, Body):
-                message = f"it returned {type(body).__name__}, not Body"
-                raise TypeError(message)
+            return render_body(delivery.body, deliveries, self._renderers)
         except FAILURES as error:
             _log.warning(
                 "the body %r of delivery %s failed, the fallback is sent: %s",
                 delivery.body, delivery.id, describe(error),
             )  # fmt: skip
             return render_fallback(deliveries, f"body {delivery.body!r} failed: {type(error).__name__}")
-        return body
 
     def _sender(self, name: str) -> Sender:
         from hookplugin.delivery.sender import Sender  # noqa: PLC0415 - only who sends needs `requests`, 0.1 s
 
-        with self._lock:
-            if name not in self._senders:
-                self._senders[name] = Sender(self._receivers[name], lambda: self._tls)
-            return self._senders[name]
+        found = self._senders.get(name)
+        return found or self._senders.setdefault(name, Sender(self._receivers[name], lambda: self._tls))
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:

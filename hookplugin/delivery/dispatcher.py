@@ -93,8 +93,7 @@ class _Crew:
         with self._changed:
             self._due = True
             if not self._running and not self._stopping:
-                self._running = True
-                threading.Thread(target=self._dispatch, name="hookplugin-dispatcher", daemon=True).start()
+                self._running = self._start()
             self._changed.notify_all()
 
     def wait(self, ids: Sequence[str], seconds: float) -> dict[str, Outcome | None]:
@@ -126,6 +125,14 @@ class _Crew:
             return max(busy, self._store.unsettled(self._limits))
         except OutboxError:
             return busy
+
+    def _start(self) -> bool:
+        try:
+            threading.Thread(target=self._dispatch, name="hookplugin-dispatcher", daemon=True).start()
+        except RuntimeError as error:  # of the system, or the interpreter is shutting down
+            _log.error("%s: what is accepted waits in the outbox", error)
+            return False
+        return True
 
     def _dispatch(self) -> None:
         while True:

@@ -13,10 +13,11 @@ from functools import cached_property
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote_plus
 
 import requests
 from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, InvalidHeader
 
 from hookplugin.delivery.connection import BoundedAdapter
 from hookplugin.version import __version__
@@ -30,7 +31,8 @@ MAX_ANSWER: Final = 16 * 1024
 """Bytes that are read of an answer's body."""
 
 _DETAIL: Final = 200  # characters of an answer that are kept for people
-_TARGET: Final = re.compile(r"[^:]+://[^/?#]*([^#]*)")
+_URL: Final = re.compile(r"([^:]+://[^/?#]*)([^#]*)")  # origin and target; a fragment is never sent
+_WORD: Final = 8  # letters from which on a part of a URL or a header may be a secret, and is no mere word
 _REASONS: Final[Mapping[int, Reason]] = {410: Reason.gone, 429: Reason.rate_limited}
 _CLASSES: Final[Mapping[int, Reason]] = {3: Reason.redirect, 4: Reason.client_error, 5: Reason.server_error}
 
@@ -62,9 +64,8 @@ class Sender:
         """
         self._receiver: Final = receiver
         self._tls: Final = tls
-        self._url: Final = receiver.url.get_secret_value()
-        found = _TARGET.fullmatch(self._url)
-        target = found[1] if found else ""
+        found = _URL.match(receiver.url.get_secret_value())
+        self._origin, target = found.groups() if found else ("", "")
         self._target: Final = target if target.startswith("/") else f"/{target}"
         self._threads: Final = threading.local()
 
@@ -101,15 +102,18 @@ class Sender:
         try:
             pair: tuple[_Session, BoundedAdapter] = self._threads.pair
         except AttributeError:
-            adapter = BoundedAdapter(self._tls() if self._url.startswith("https:") else None)
+            adapter = BoundedAdapter(self._tls() if self._origin.lower().startswith("https:") else None)
             pair = self._threads.pair = _Session(adapter), adapter
         return pair
 
     def _request(self, delivery_id: str, body: Body) -> requests.PreparedRequest:
-        """Build a request by hand: preparing one anew costs half of a POST, and would re-encode the URL."""
+        """Build a request by hand: preparing one anew costs half of a POST, and would re-encode the URL.
+
+        It holds no path or query: urllib3 logs them. The connection knows the target.
+        """
         request = requests.PreparedRequest()
         request.method = "POST"
-        request.url = self._url
+        request.url = f"{self._origin}/"
         request.headers = CaseInsensitiveDict(
             {
                 "User-Agent": USER_AGENT,
@@ -141,16 +145,29 @@ class Sender:
     def _secrets(self) -> tuple[str, ...]:
         """Everything that an answer or an error must not repeat into our files."""
         auth = self._receiver.auth
-        found = [self._url, self._target, *(value.get_secret_value() for value in self._receiver.headers.values())]
-        found += [value.partition(" ")[2] for value in self._authorization.values()]
+        values = [value.get_secret_value() for value in self._receiver.headers.values()]
+        path, _, query = self._target.partition("?")
+        found = {
+            self._target,
+            path,
+            query,
+            *values,
+            *(value.partition(" ")[2] for value in self._authorization.values()),
+        }
         if auth and auth.basic:
-            found += [auth.basic.username.get_secret_value(), auth.basic.password.get_secret_value()]
+            found |= {auth.basic.username.get_secret_value(), auth.basic.password.get_secret_value()}
+        parts = re.split(r"[/&=]", self._target.replace("?", "/")) + [
+            word for value in values for word in value.split()
+        ]
+        found |= {part for part in parts if len(part) >= _WORD}
+        found |= {unquote_plus(secret) for secret in found}
         return tuple(sorted((secret for secret in found if len(secret) > 1), key=len, reverse=True))
 
     def _redact(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return " ".join(text.split())[:_DETAIL]
+        text = " ".join(text.split())[:_DETAIL]
+        return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def _since(started: float) -> float:
@@ -181,14 +198,20 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         waiting += [cause for cause in reversed(inside) if isinstance(cause, BaseException)]
 
 
+def _tls_failure(error: ssl.SSLError) -> tuple[Reason, str]:
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return Reason.connection, "the connection broke off"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Reason.tls, f"the certificate is not to be trusted: {error.verify_message}"
+    return Reason.tls, f"the TLS handshake failed: {error.reason or 'no reason given'}"
+
+
 def _failure(error: Exception) -> tuple[Reason, str]:
     """Class an error, in words that never hold the URL: its path may be a secret."""
     causes = list(_causes(error))
     for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return Reason.tls, f"the certificate is not to be trusted: {cause.verify_message}"
         if isinstance(cause, ssl.SSLError):
-            return Reason.tls, f"the TLS handshake failed: {cause.reason or 'no reason given'}"
+            return _tls_failure(cause)
         if isinstance(cause, socket.gaierror):
             return Reason.connection, "the name of the host is not known"
     for cause in causes:
@@ -197,6 +220,8 @@ def _failure(error: Exception) -> tuple[Reason, str]:
     for cause in causes:
         if isinstance(cause, OSError) and cause.strerror:
             return Reason.connection, cause.strerror
-    if any(isinstance(cause, HTTPException) and not isinstance(cause, OSError) for cause in causes):
-        return Reason.invalid_answer, "the answer is not HTTP"
+        if isinstance(cause, InvalidHeader) or (isinstance(cause, HTTPException) and not isinstance(cause, OSError)):
+            return Reason.invalid_answer, "the answer is not HTTP"
+    if not isinstance(error, (HTTPError, OSError)):
+        return Reason.failed, "the request cannot be written: the type of its body is no header"
     return Reason.connection, "the connection broke off"

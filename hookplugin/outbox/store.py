@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import secrets
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,6 +22,7 @@ from hookspecs import Alert, Delivery, Outcome, Reason
 
 MEMORY: Final = ":memory:"
 
+_log = logging.getLogger("hookplugin")
 _BUSY: Final = 5.0  # seconds to wait for another process
 _STATES: Final[Mapping[Literal["delivered", "dead"], int]] = {"delivered": 4, "dead": 5}
 _PROCESS: Final = secrets.token_hex(4)  # a container's process often gets the same number again after a restart
@@ -33,6 +38,31 @@ class _Handle:
     def __init__(self) -> None:
         self.lock: Final = threading.Lock()
         self.connection: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+
+_files: Final[weakref.WeakSet[_Handle]] = weakref.WeakSet()
+_forking: Final = threading.local()
+
+
+def _close_files() -> None:
+    """Close every file before a fork: a child would believe that it holds the locks which only its parent holds."""
+    _forking.handles = [handle for handle in list(_files) if handle.lock.acquire(timeout=_BUSY)]
+    for handle in _forking.handles:
+        handle.close()
+
+
+def _resume() -> None:
+    for handle in _forking.handles:
+        handle.lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # everywhere but on Windows, where nothing forks
+    os.register_at_fork(before=_close_files, after_in_parent=_resume, after_in_child=_resume)
 
 
 class Store:
@@ -51,6 +81,7 @@ class Store:
         """
         self.path: Final = url.removeprefix("sqlite:///")
         self.now: Final = clock
+        self._closed = False
         self._handles: dict[int, _Handle] = {}
         with self._transaction():
             pass
@@ -68,22 +99,28 @@ class Store:
 
         """
         due = self.now()
-        rows = [
-            {
-                "id": delivery.id,
-                "receiver": delivery.receiver,
-                "body": delivery.body,
-                "strategies": json.dumps(delivery.strategies),
-                "alert": delivery.alert.model_dump_json(exclude_none=True),
-                "due": due,
-            }
-            for delivery in deliveries
-        ]
+        try:
+            rows = [
+                {
+                    "id": delivery.id,
+                    "receiver": delivery.receiver,
+                    "body": delivery.body,
+                    "strategies": json.dumps(delivery.strategies),
+                    "alert": _alert_text(delivery.alert),
+                    "due": due,
+                }
+                for delivery in deliveries
+            ]
+        except ValueError as error:  # a number with more digits than Python writes
+            message = f"the outbox {self.path} cannot hold the alert: {error}"
+            raise OutboxError(message) from None
         with self._transaction() as connection:
             connection.executemany(statements.ACCEPT, rows)
 
     def claim(self, room: Mapping[str, int]) -> list[Delivery]:
         """Take what is due, oldest first.
+
+        What cannot be read any more is dead: it must not keep the others waiting.
 
         Args:
             room: how many deliveries each receiver has a free place for.
@@ -97,7 +134,7 @@ class Store:
             for receiver, free in room.items():
                 values = {"receiver": receiver, "room": free, "now": self.now(), "owner": self._owner}
                 claimed += connection.execute(statements.CLAIM, values).fetchall()
-        return [_delivery(row) for row in sorted(claimed)]
+        return [delivery for row in sorted(claimed) if (delivery := self._read(row))]
 
     def settle(self, delivery: Delivery, outcome: Outcome) -> None:
         """Store the final outcome of a delivery that this process has claimed.
@@ -106,15 +143,7 @@ class Store:
             OutboxError: it is not stored.
 
         """
-        values = {
-            **outcome.model_dump(),
-            "state": _STATES[outcome.state],
-            "id": delivery.id,
-            "now": self.now(),
-            "owner": self._owner,
-        }
-        with self._transaction() as connection:
-            connection.execute(statements.SETTLE, values)
+        self._settle(delivery.id, outcome)
 
     def outcomes(self, ids: Iterable[str]) -> dict[str, Outcome | None]:
         """Return the outcomes of deliveries by id; none for one that has none yet.
@@ -146,12 +175,31 @@ class Store:
         """Close the storage; every later call raises OutboxError."""
         handle = self._handle
         with handle.lock:
-            if handle.connection is not None:
-                handle.connection.close()
+            self._closed = True
+            handle.close()
 
     @property
     def _owner(self) -> str:
         return f"{os.getpid()}-{_PROCESS}"
+
+    def _settle(self, delivery_id: str, outcome: Outcome) -> None:
+        values = {
+            **outcome.model_dump(),
+            "state": _STATES[outcome.state],
+            "id": delivery_id,
+            "now": self.now(),
+            "owner": self._owner,
+        }
+        with self._transaction() as connection:
+            connection.execute(statements.SETTLE, values)
+
+    def _read(self, row: tuple[Any, ...]) -> Delivery | None:
+        try:
+            return _delivery(row)
+        except ValueError as error:
+            _log.error("the outbox %s holds a delivery that cannot be read, %s: %s", self.path, row[1], error)
+            self._settle(row[1], Outcome(state="dead", reason=Reason.failed, detail="it cannot be read any more"))
+            return None
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -159,14 +207,17 @@ class Store:
         handle = self._handle
         try:
             with handle.lock:
+                if self._closed:
+                    message = f"the outbox {self.path} is closed"
+                    raise OutboxError(message)
                 connection = handle.connection = handle.connection or self._open()
                 connection.execute("begin immediate")
                 try:
                     yield connection
+                    connection.execute("commit")
                 except BaseException:
-                    connection.execute("rollback")
+                    connection.rollback()  # of what SQLite has not rolled back itself
                     raise
-                connection.execute("commit")
         except sqlite3.Error as error:
             message = f"the outbox {self.path} failed: {error}"
             raise OutboxError(message) from error
@@ -174,13 +225,24 @@ class Store:
     @property
     def _handle(self) -> _Handle:
         """Return this process's handle: neither a connection nor a held lock survives a fork."""
-        return self._handles.setdefault(os.getpid(), _Handle())
+        handle = self._handles.setdefault(os.getpid(), _Handle())
+        if self.durable:
+            _files.add(handle)
+        return handle
 
     def _open(self) -> sqlite3.Connection:
         if self.durable:
             _create_private(Path(self.path))
         connection = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-        connection.execute("pragma journal_mode = wal")
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        _use_wal(connection)
         connection.execute("pragma synchronous = full")
         (version,) = connection.execute("pragma user_version").fetchone()
         if version > statements.VERSION:
@@ -194,17 +256,36 @@ class Store:
             if not _is_alive(owner):
                 connection.execute(statements.TAKE_BACK, {"owner": owner})
         connection.execute("commit")
-        return connection
 
 
 def _create_private(path: Path) -> None:
-    """Create the file for its owner only; SQLite gives its side files the same mode."""
+    """Create the file for its owner only; SQLite gives its side files the same mode.
+
+    A file that is there is not touched: closing it would drop the locks of every other connection of this process.
+    """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         message = f"cannot open the outbox {path}: {reason}"
         raise OutboxError(message) from None
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log; SQLite does not wait when another process is about to do the same."""
+    deadline = time.monotonic() + _BUSY
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _is_alive(owner: str) -> bool:
@@ -218,6 +299,11 @@ def _is_alive(owner: str) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _alert_text(alert: Alert) -> str:
+    """Write an alert exactly: pydantic's own JSON has no NaN, and no seconds in the offset of a time."""
+    return json.dumps(alert.model_dump(exclude_none=True), default=datetime.isoformat)
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:

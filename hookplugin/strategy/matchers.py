@@ -30,8 +30,9 @@ FIELDS: Final[Mapping[str, Callable[[Alert], str]]] = {
 """What a matcher may say after `alert.`; `alert.annotations.NAME` is possible too."""
 
 _SPACE: Final = r"[\t\n\f\r ]*"
+_NAME: Final = r"""[^\s{}!=~,"'`\\]+"""
 _MATCHER: Final = re.compile(
-    _SPACE + r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>[^\s{}!=~,"'`\\]+))"""
+    rf"""{_SPACE}(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>{_NAME}))"""
     f"""{_SPACE}(?P<operator>=~|!~|!=|=){_SPACE}(?P<value>.*?){_SPACE}""",
     re.DOTALL,
 )
@@ -46,6 +47,8 @@ class Matcher:
     """As it was written, without quotes."""
     operator: Operator
     value: str
+    quoted: bool
+    """Whether the name needs quotes: without, it would be no name, or that of a field."""
     read: Callable[[Alert], str] = field(repr=False, compare=False)
     _test: Callable[[str], bool] = field(repr=False, compare=False)
 
@@ -55,8 +58,7 @@ class Matcher:
 
     def __str__(self) -> str:
         """Write the matcher as Alertmanager does."""
-        value = self.value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-        return f'{self.name}{self.operator}"{value}"'
+        return f"{_quote(self.name) if self.quoted else self.name}{self.operator}{_quote(self.value)}"
 
 
 def parse_matchers(text: str) -> tuple[Matcher, ...]:
@@ -66,7 +68,9 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
         ValueError: with the part that is wrong and what to write instead.
 
     """
-    parts = _split(text.removeprefix("{").removesuffix("}"))
+    stripped = text.strip()
+    braces = stripped.startswith("{") and stripped.endswith("}")
+    parts = _split(stripped[1:-1] if braces else stripped)
     if not parts:
         message = 'a matcher is missing; write one like severity="critical"'
         raise ValueError(message)
@@ -83,7 +87,7 @@ def _split(text: str) -> list[str]:
         elif character == '"' and not escaped:
             quoted = not quoted
         escaped = character == "\\" and not escaped
-    return [*parts, text[start:]] if text[start:] else parts
+    return [*parts, text[start:]] if text[start:].strip() else parts
 
 
 def _parse(text: str) -> Matcher:
@@ -93,14 +97,19 @@ def _parse(text: str) -> Matcher:
         raise ValueError(message)
     try:
         value = _unquote(found["value"])
-        quoted = found["quoted"]
-        name = found["name"] if quoted is None else _unquote(f'"{quoted}"')
+        quoted = found["quoted"] is not None
+        name = _unquote(f'"{found["quoted"]}"') if quoted else found["name"]
     except ValueError as error:
         message = f"bad matcher {text.strip()!r}: {error}"
         raise ValueError(message) from None
     operator = cast("Operator", found["operator"])
-    read = _tag(name) if quoted is not None or not name.startswith("alert.") else _field(name)
-    return Matcher(name, operator, value, read, _tests(operator, value))
+    read = _tag(name) if quoted or not name.startswith("alert.") else _field(name)
+    needs_quotes = quoted and (name.startswith("alert.") or not re.fullmatch(_NAME, name))
+    return Matcher(name, operator, value, needs_quotes, read, _tests(operator, value))
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"') + '"'
 
 
 def _unquote(raw: str) -> str:

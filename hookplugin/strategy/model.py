@@ -82,7 +82,7 @@ class Strategy(Frozen):
 
     @model_validator(mode="after")
     def _nothing_beside_match_all(self) -> Self:
-        beside = [name for name in _FILTERS if name in self.model_fields_set]
+        beside = [name for name in _FILTERS if name in self.model_fields_set and getattr(self, name)]
         if self.match_all and beside:
             message = f"match_all lets every alert pass; remove it, or remove {', '.join(beside)}"
             raise ValueError(message)

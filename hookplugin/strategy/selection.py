@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from hookplugin.strategy.matchers import Matcher
 from hookplugin.strategy.model import Strategy
-from hookplugin.strategy.schedule import is_open, schedule_text
+from hookplugin.strategy.schedule import DAYS, is_open, schedule_text
 from hookspecs import Alert, Filter
 from hookspecs.alert import tag_text
 
@@ -66,7 +66,9 @@ def compile_strategy(strategy: Strategy, filters: Mapping[str, Filter], timezone
         return CompiledStrategy(strategy, (lambda _alert, _at: "disabled",))
     if strategy.match_all:
         return CompiledStrategy(strategy, ())
-    conditions = [_status(strategy)]
+    conditions: list[Condition] = []
+    if strategy.statuses:
+        conditions.append(_status(strategy))
     if strategy.priorities:
         conditions.append(_priority(strategy))
     if strategy.tags:
@@ -145,7 +147,8 @@ def _schedule(strategy: Strategy, timezone: tzinfo | None) -> Condition:
         local = at.astimezone(timezone)
         if is_open(days, period, local):
             return None
-        return f"{local:%a %H:%M} {timezone or local.tzname()} is outside {schedule_text(days, period)}"
+        day = DAYS[local.weekday()].capitalize()  # %a would speak the language of the host
+        return f"{day} {local:%H:%M} {timezone or local.tzname()} is outside {schedule_text(days, period)}"
 
     return condition
 
@@ -153,7 +156,7 @@ def _schedule(strategy: Strategy, timezone: tzinfo | None) -> Condition:
 def _filter(strategy: str, name: str, predicate: Filter) -> Condition:
     def condition(alert: Alert, _: datetime) -> str | None:
         try:
-            passed = predicate(alert)
+            passed = bool(predicate(alert))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a broken filter must not cost an alert
             _log.warning(
                 "the filter %r of strategy %r failed and counts as matched: %s: %s",

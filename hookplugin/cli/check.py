@@ -1,0 +1,78 @@
+"""`hookplugin check`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import typer
+
+from hookplugin.bodies.preset import PRESETS, render_body
+from hookplugin.bodies.sample import SAMPLES
+from hookplugin.cli.common import ConfigOption, JsonOption, print_json
+from hookplugin.config import MEMORY, Config, find_file, open_document
+from hookplugin.document import ConfigError
+from hookplugin.host import assemble
+from hookplugin.isolation import FAILURES, describe
+from hookplugin.plugins import Plugins
+from hookplugin.problems import Problem
+from hookspecs import Delivery
+
+
+def check(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
+) -> None:
+    """Say everything that is wrong with the configuration, at once; render every body."""
+    errors: list[str] = []
+    warnings: list[str] = []
+    name = str(config or "")
+    try:
+        path = find_file(config)
+        name = str(path)
+        document = open_document(path)
+        plugins, checked = assemble(document)
+        plugins.configure(checked.model_copy(update={"outbox": MEMORY}))
+        errors += document.locate(_bodies(plugins))
+        warnings += document.locate(_warnings(plugins, checked))
+    except ConfigError as error:
+        errors += error.problems
+    if as_json:
+        print_json({"file": name, "ok": not errors, "errors": errors, "warnings": warnings})
+    else:
+        for line in (*errors, *warnings):
+            sys.stdout.write(f"{line}\n")
+        if not errors:
+            sys.stdout.write(f"{name}: fine{', with warnings' if warnings else ''}\n")
+    if errors:
+        raise typer.Exit(2)
+
+
+def _bodies(plugins: Plugins) -> Iterator[Problem]:
+    """Render every body with every sample."""
+    renderers = plugins.registry.renderers
+    for name in sorted(PRESETS | renderers.keys()):
+        for sample in SAMPLES:
+            delivery = Delivery(id="check", alert=sample, receiver="check", body=name)
+            try:
+                render_body(name, (delivery,), renderers)
+            except FAILURES as error:
+                message = f"the body {name!r} fails for an alert like {sample.content!r}: {describe(error)}"
+                yield Problem((), message)
+                break
+
+
+def _warnings(plugins: Plugins, config: Config) -> Iterator[Problem]:
+    if config.outbox == MEMORY:
+        message = "warning: deliveries wait in memory and are lost when the process ends; name a file to keep them"
+        yield Problem(("outbox",), message)
+    if not config.receivers:
+        yield Problem(("receivers",), "warning: there is none, nobody will hear of anything")
+    named = {receiver for strategy in config.strategies if strategy.enabled for receiver in strategy.receivers}
+    for index, receiver in enumerate(config.receivers):
+        if receiver.name not in named:
+            message = f"warning: {receiver.name!r} hears nothing: no enabled strategy names it"
+            yield Problem(("receivers", index), message)
+    for status in plugins.statuses:
+        if status.state == "failed":
+            yield Problem((), f"warning: the plugin {status.name!r} is off: {status.reason}")

@@ -1,0 +1,57 @@
+"""What the commands share: options, files, output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeAlias
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+ConfigOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--config", help="The configuration; else HOOKPLUGIN_CONFIG, else hookplugin.yaml.", metavar="FILE"),
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Write one JSON document.")]
+SourceOption: TypeAlias = Annotated[
+    str, typer.Option("--source", help="Who wrote the payload: json (our own), hertzbeat, alertmanager, a plugin's.")
+]
+PayloadArgument: TypeAlias = Annotated[str, typer.Argument(metavar="FILE", help="The payload; - is standard input.")]
+
+
+def console() -> Console:
+    """Return the console for standard output as it is now."""
+    return Console(highlight=False)
+
+
+def plain_table(*columns: str) -> Table:
+    """Return a table without lines, which still reads well in a log."""
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 - JSON has no narrower type
+    """Write one JSON document to standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def usage_error(message: str) -> NoReturn:
+    """End the command: it was called wrongly."""
+    sys.stderr.write(f"{message}\n")
+    raise typer.Exit(2)
+
+
+def read_payload(name: str) -> bytes:
+    """Return what a file, or standard input, holds."""
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        usage_error(f"{name}: cannot be read: {reason}")

@@ -1,0 +1,43 @@
+"""`hookplugin test`."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from hookplugin.cli.common import ConfigOption, JsonOption, console, print_json, usage_error
+from hookplugin.config import MEMORY, find_file, open_document
+from hookplugin.delivery.deliverer import Deliverer, outcome_text
+from hookplugin.host import assemble
+from hookplugin.problems import nearest
+from hookspecs import Alert, Delivery
+
+
+def probe(
+    receiver: Annotated[str, typer.Argument(help="The name of the receiver.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
+) -> None:
+    """Send one marked alert to a receiver, once, past strategies and outbox."""
+    plugins, checked = assemble(open_document(find_file(config)))
+    found = next((one for one in checked.receivers if one.name == receiver), None)
+    if found is None:
+        names = [one.name for one in checked.receivers]
+        usage_error(f"unknown receiver {receiver!r}{nearest(receiver, names)}")
+    plugins.configure(checked.model_copy(update={"outbox": MEMORY}))
+    alert = Alert(
+        content="This is a test of hookplugin; nothing is wrong.", target="hookplugin.test", tags={"test": "true"}
+    )
+    delivery = Delivery(id=f"test{secrets.token_hex(12)}", alert=alert, receiver=receiver, body=found.body)
+    outcome = Deliverer(checked.receivers, plugins.registry.renderers).deliver(delivery)
+    if as_json:
+        print_json({"id": delivery.id, "receiver": receiver, **outcome.model_dump(mode="json")})
+    else:
+        mark = "[green]✓[/]" if outcome.state == "delivered" else "[red]✗[/]"
+        text = escape(outcome_text(outcome))
+        console().print(f"{mark} {escape(receiver)}: {text}, {outcome.milliseconds:g} ms", soft_wrap=True)
+    if outcome.state != "delivered":
+        raise typer.Exit(1)

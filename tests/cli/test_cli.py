@@ -1,0 +1,302 @@
+"""The commands: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+PAYLOADS = Path(__file__).parent.parent / "payloads"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run the installed command in an empty folder."""
+    command = Path(sys.executable).with_name("hookplugin")
+
+    def run_command(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [command, *arguments], input=stdin, cwd=tmp_path, capture_output=True, timeout=60, check=False
+        )
+        result = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert "Traceback" not in result.stderr
+        return result
+
+    return run_command
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Callable[..., None]:
+    """Write hookplugin.yaml: receivers by name and URL, and one strategy that names them all."""
+
+    def write(receivers: dict[str, str], **strategy: Any) -> None:
+        config = {
+            "outbox": "sqlite:///outbox.db",
+            "receivers": [{"name": name, "url": url, "timeout": {"total": "2s"}} for name, url in receivers.items()],
+            "strategies": [{"name": "all", "receivers": list(receivers), **strategy}],
+        }
+        (tmp_path / "hookplugin.yaml").write_text(json.dumps(config), encoding="utf-8")
+
+    return write
+
+
+def test_demo_delivers_through_the_entry_point_and_says_why_the_rest_did_not_go_out(run: Run) -> None:
+    done = run("demo")
+    assert done.returncode == 0
+    assert "webhook (hookplugin" in done.stdout
+    assert "delivered, 204" in done.stdout
+    assert 'tag env is missing, not "nowhere"' in done.stdout
+    assert '"gmtCreate": "2022-02-25T13:32:13"' in done.stdout
+    assert done.stdout.rstrip().splitlines()[-3].split()[:2] == ["hookplugin", "init"]
+
+
+def test_demo_tells_the_same_as_json(run: Run) -> None:
+    rows = json.loads(run("demo", "--json").stdout)
+    delivered = {row["id"] for row in rows if row["receiver"]}
+    assert {row["outcome"]["state"] for row in rows if row["receiver"]} == {"delivered"}
+    assert len(delivered) == sum(1 for row in rows if row["receiver"] and not row["copy"])
+    assert {row["status"] for row in rows} == {"firing", "recovered"}
+    assert all(row["reason"] for row in rows if row["strategy"] == "nothing passes")
+    clock = [row["receiver"] for row in rows if row["strategy"] in {"by day", "by night"}]
+    assert clock.count("chat") == clock.count(None) == 3
+
+
+def test_init_writes_a_configuration_that_check_finds_fine_and_never_overwrites_it(run: Run, tmp_path: Path) -> None:
+    assert run("init").returncode == 0
+    assert run("check").returncode == 0
+    (tmp_path / "hookplugin.yaml").write_text("mine")
+    again = run("init")
+    assert (again.returncode, again.stderr) == (1, "hookplugin.yaml: exists already; nothing was written\n")
+    assert (tmp_path / "hookplugin.yaml").read_text() == "mine"
+
+
+def test_init_says_why_it_cannot_write(run: Run) -> None:
+    done = run("init", "no/such/folder.yaml")
+    assert (done.returncode, done.stderr) == (2, "no/such/folder.yaml: cannot be written: No such file or directory\n")
+
+
+def test_check_reports_every_mistake_with_its_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hookplugin.yaml").write_text(
+        "timezone: Europe/Berln\nreceivers:\n  - {name: ops, ulr: http://x}\n"
+        "strategies:\n  - {name: a, receivers: [op]}\n"
+    )
+    done = run("check")
+    assert done.returncode == 2
+    assert done.stdout.splitlines() == [
+        "hookplugin.yaml:1: timezone: unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?",
+        "hookplugin.yaml:3: receivers[0].url: is missing",
+        "hookplugin.yaml:3: receivers[0].ulr: unknown key; did you mean 'url'?",
+        "hookplugin.yaml:5: strategies[0].receivers[0]: unknown receiver 'op'; did you mean 'ops'?",
+    ]
+
+
+def test_check_warns_of_what_works_and_is_hardly_meant(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hookplugin.yaml").write_text("receivers:\n  - {name: ops, url: 'http://127.0.0.1/'}\n")
+    done = json.loads(run("check", "--json").stdout)
+    assert (done["ok"], done["errors"]) == (True, [])
+    assert done["warnings"] == [
+        (
+            "hookplugin.yaml:1: outbox: warning: deliveries wait in memory and are lost when the process ends; name a file"
+            " to keep them"
+        ),
+        "hookplugin.yaml:2: receivers[0]: warning: 'ops' hears nothing: no enabled strategy names it",
+    ]
+
+
+def test_check_opens_no_outbox(run: Run, configure: Callable[..., None], tmp_path: Path) -> None:
+    configure({"ops": "http://127.0.0.1:9/"})
+    assert run("check").returncode == 0
+    assert not (tmp_path / "outbox.db").exists()
+
+
+def test_the_documented_alert_arrives_with_every_key_and_value(
+    run: Run, configure: Callable[..., None], httpserver: HTTPServer, payload: Callable[[str], bytes]
+) -> None:
+    httpserver.expect_request("/ops", method="POST").respond_with_data(status=200)
+    configure({"ops": httpserver.url_for("/ops")})
+    done = run("fire", "--source", "hertzbeat", str(PAYLOADS / "hertzbeat_documented.json"))
+    assert done.returncode == 0
+    ((request, _),) = httpserver.log
+    documented = json.loads(payload("hertzbeat_documented"))
+    assert json.loads(request.get_data()) == documented | {"tags": documented["tag"]}
+    assert request.headers["Content-Type"] == "application/json"
+
+
+def test_fire_reads_standard_input_and_answers_in_json(
+    run: Run, configure: Callable[..., None], httpserver: HTTPServer, payload: Callable[[str], bytes]
+) -> None:
+    httpserver.expect_request("/ops").respond_with_data(status=202)
+    configure({"ops": httpserver.url_for("/ops")}, statuses=["recovered"])
+    done = run("fire", "--source", "alertmanager", "--json", stdin=payload("alertmanager_v4_firing_and_resolved"))
+    answer = json.loads(done.stdout)
+    assert done.returncode == 0
+    (delivery,) = answer["deliveries"]
+    assert (delivery["receiver"], delivery["state"], delivery["status"]) == ("ops", "delivered", 202)
+    assert [one["reason"] for one in answer["suppressed"]] == ["no strategy matched"]
+    assert answer["durable"] is True
+
+
+def test_fire_says_that_nothing_matched_and_is_content(run: Run, configure: Callable[..., None]) -> None:
+    configure({"ops": "http://127.0.0.1:9/"}, priorities=["emergency"])
+    done = run("fire", stdin=b'{"content": "x"}')
+    assert done.returncode == 0
+    assert "no strategy matched" in done.stdout
+
+
+def test_fire_ends_with_1_when_a_delivery_is_dead(
+    run: Run, configure: Callable[..., None], httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/good").respond_with_data(status=200)
+    httpserver.expect_request("/bad").respond_with_data("no such hook", status=404)
+    configure({"good": httpserver.url_for("/good"), "bad": httpserver.url_for("/bad")})
+    done = run("fire", "--json", stdin=b'{"content": "x"}')
+    states = {one["receiver"]: (one["state"], one["reason"]) for one in json.loads(done.stdout)["deliveries"]}
+    assert done.returncode == 1
+    assert states == {"good": ("delivered", None), "bad": ("dead", "client_error")}
+
+
+def test_fire_ends_with_1_when_a_delivery_is_still_pending_and_the_next_start_makes_it(
+    run: Run, configure: Callable[..., None], httpserver: HTTPServer
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never answers
+        configure({"ops": f"http://127.0.0.1:{silent.getsockname()[1]}/"})
+        done = run("fire", "--wait", "50ms", "--json", stdin=b'[{"content": "a"}, {"content": "b"}]')
+    pending = {one["id"] for one in json.loads(done.stdout)["deliveries"] if one["state"] == "pending"}
+    assert done.returncode == 1
+    assert len(pending) == 2
+
+    httpserver.expect_request("/ops").respond_with_data(status=200)
+    configure({"ops": httpserver.url_for("/ops")})
+    assert run("fire", stdin=b'{"content": "c"}').returncode == 0
+    assert pending < {request.headers["webhook-id"] for request, _ in httpserver.log}
+
+
+@pytest.mark.parametrize(
+    ("source", "content", "message"),
+    [
+        ("json", b"", "the payload is empty"),
+        ("json", b"{", "not JSON: line 1, column 2"),
+        ("json", b"\xff\xfe\xff", "not JSON"),
+        ("json", b"[" * 100_000, "nested too deeply"),
+        ("json", b"1" * 5_000, "not JSON"),
+        ("json", b'"text"', "should be an object"),
+        ("json", b'{"content": 5}', "content: should be text"),
+        ("json", b'{"content": "x", "priorty": 1}', "priorty: unknown key; did you mean 'priority'?"),
+        ("json", b'{"content": "x", "id": 9223372036854775808}', "id: should be at most 9223372036854775807"),
+        ("json", b'{"content": "x", "tags": {"a": 99999999999999999999}}', "does not fit into 64 bits"),
+        ("json", b'{"content": "x", "tags": [1]}', "tags: should be an object"),
+        ("hertzbeat", b'{"content": ["x"]}', "content: should be text, not a list"),
+        ("alertmanager", b'{"version": "4"}', "alerts should be a list"),
+        ("alertmanager", b'{"alerts": [5]}', "alerts[0] should be an object"),
+    ],
+)  # fmt: skip
+def test_a_payload_that_cannot_be_read_is_refused_in_one_line(
+    run: Run, configure: Callable[..., None], source: str, content: bytes, message: str
+) -> None:
+    configure({"ops": "http://127.0.0.1:9/"})
+    done = run("fire", "--source", source, stdin=content)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_payload_of_10_mb_is_fired(run: Run, configure: Callable[..., None], httpserver: HTTPServer) -> None:
+    sizes: list[int] = []
+
+    def answer(request: Request) -> Response:
+        sizes.append(len(request.get_data()))
+        return Response(status=200)
+
+    httpserver.expect_request("/ops").respond_with_handler(answer)
+    configure({"ops": httpserver.url_for("/ops")})
+    done = run("fire", "--json", stdin=json.dumps({"content": "x" * 10_000_000}).encode())
+    assert done.returncode == 0
+    assert sizes[0] > 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fire", "--source", "hertzbet"), "unknown source 'hertzbet'; did you mean 'hertzbeat'?"),
+        (("fire", "missing.json"), "missing.json: cannot be read: No such file or directory"),
+        (("fire", "."), ".: cannot be read: Is a directory"),
+        (("fire", "--wait", "soon"), "not a duration"),
+        (("fire", "--config", "."), ".: cannot be read: Is a directory"),
+        (("check", "--confg", "x"), "No such option"),
+        (("test", "opps"), "unknown receiver 'opps'; did you mean 'ops'?"),
+        (("test",), "Missing argument"),
+        (("frie",), "No such command"),
+    ],
+)
+def test_wrong_usage_ends_with_2(
+    run: Run, configure: Callable[..., None], arguments: tuple[str, ...], message: str
+) -> None:
+    configure({"ops": "http://127.0.0.1:9/"})
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("command", [("check",), ("fire",), ("test", "ops")])
+def test_no_configuration_is_said_with_what_to_do(run: Run, command: tuple[str, ...]) -> None:
+    done = run(*command)
+    assert done.returncode == 2
+    assert "hookplugin.yaml: not found here; `hookplugin init` writes one" in done.stdout + done.stderr
+
+
+def test_the_environment_names_the_configuration(
+    run: Run, configure: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure({"ops": "http://127.0.0.1:9/"})
+    shutil.move(tmp_path / "hookplugin.yaml", tmp_path / "other.yaml")
+    monkeypatch.setenv("HOOKPLUGIN_CONFIG", str(tmp_path / "other.yaml"))
+    assert run("check").returncode == 0
+
+
+def test_a_test_alert_is_marked_sent_once_and_leaves_the_outbox_alone(
+    run: Run, configure: Callable[..., None], httpserver: HTTPServer, tmp_path: Path
+) -> None:
+    httpserver.expect_request("/ops").respond_with_data(status=200)
+    configure({"ops": httpserver.url_for("/ops")}, enabled=False)
+    done = run("test", "ops")
+    assert done.returncode == 0
+    ((request, _),) = httpserver.log
+    assert "test of hookplugin" in json.loads(request.get_data())["content"]
+    assert not (tmp_path / "outbox.db").exists()
+
+
+def test_a_test_alert_that_fails_says_why_and_not_where(run: Run, configure: Callable[..., None]) -> None:
+    configure({"ops": "http://127.0.0.1:9/hidden-token"})
+    done = run("test", "ops", "--json")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert (answer["state"], answer["reason"], answer["detail"]) == ("dead", "connection", "Connection refused")
+    assert "hidden-token" not in done.stdout + done.stderr
+
+
+def test_plugins_are_listed_without_a_configuration(run: Run) -> None:
+    table = run("plugins")
+    (status,) = json.loads(run("plugins", "--json").stdout)
+    assert table.returncode == 0
+    assert "webhook" in table.stdout
+    assert (status["name"], status["package"], status["state"]) == ("webhook", "hookplugin", "active")
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    command = Path(sys.executable).with_name("hookplugin")
+    done = subprocess.run(
+        f"{command} demo --json | head -c 1", shell=True, cwd=tmp_path, capture_output=True, timeout=60, check=False
+    )
+    assert b"Traceback" not in done.stderr
+    assert done.stdout == b"["

@@ -1,0 +1,285 @@
+"""The dispatcher: threads when they are needed, each receiver's limit, and a clean end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from hookplugin.delivery.deliverer import Deliverer
+from hookplugin.delivery.dispatcher import Dispatcher
+from hookplugin.delivery.receiver import Receiver
+from hookplugin.outbox.store import Store
+from hookspecs import Alert, Delivery, Outcome, Reason
+
+DELIVERED = Outcome(state="delivered", status=200)
+DEAD = Outcome(state="dead", reason=Reason.server_error, status=500, detail="no")
+WAIT = 20.0
+
+
+class Harness:
+    """An outbox in memory, its dispatcher, and what became of the deliveries."""
+
+    def __init__(self, limits: Mapping[str, int], deliver: Callable[[Delivery], Outcome]) -> None:
+        self.store = Store("sqlite:///:memory:")
+        self.settled: list[tuple[str, Outcome]] = []
+        self.dispatcher = Dispatcher(self.store, limits, deliver, lambda one, out: self.settled.append((one.id, out)))
+
+    def fire(self, receiver: str, count: int = 1) -> list[str]:
+        deliveries = [
+            Delivery(id=f"{receiver}{number}", alert=Alert(content="x"), receiver=receiver, body="hertzbeat")
+            for number in range(count)
+        ]
+        self.store.accept(deliveries)
+        self.dispatcher.wake()
+        return [one.id for one in deliveries]
+
+
+Make = Callable[..., Harness]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    before = set(threading.enumerate())
+    made: list[Harness] = []
+
+    def make_harness(limits: Mapping[str, int], deliver: Callable[[Delivery], Outcome]) -> Harness:
+        made.append(Harness(limits, deliver))
+        return made[-1]
+
+    yield make_harness
+    for harness in made:
+        harness.dispatcher.close(0)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(WAIT)
+    for harness in made:
+        harness.store.close()
+
+
+@pytest.fixture
+def server() -> Iterator[HTTPServer]:
+    with HTTPServer(threaded=True) as server:
+        yield server
+
+
+def ours() -> list[str]:
+    """Return the names of the threads that a dispatcher has started."""
+    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("hookplugin"))
+
+
+def test_what_is_accepted_is_delivered_settled_and_announced(make: Make) -> None:
+    harness = make({"ops": 2}, lambda _: DELIVERED)
+    ids = harness.fire("ops", 9)
+    assert harness.dispatcher.wait(ids, WAIT) == dict.fromkeys(ids, DELIVERED)
+    assert harness.dispatcher.close(WAIT) == 0
+    assert sorted(harness.settled) == [(one, DELIVERED) for one in ids]
+
+
+def test_a_dead_delivery_is_settled_and_not_tried_again(make: Make) -> None:
+    tries: list[str] = []
+
+    def deliver(delivery: Delivery) -> Outcome:
+        tries.append(delivery.id)
+        return DEAD
+
+    harness = make({"ops": 1}, deliver)
+    ids = harness.fire("ops", 2)
+    assert harness.dispatcher.wait(ids, WAIT) == dict.fromkeys(ids, DEAD)
+    assert harness.dispatcher.close(WAIT) == 0
+    assert (tries, harness.settled) == (ids, [(one, DEAD) for one in ids])
+
+
+def test_deliveries_of_other_receivers_are_left_alone(make: Make) -> None:
+    harness = make({"ops": 1}, lambda _: DELIVERED)
+    (other,) = harness.fire("other")
+    (mine,) = harness.fire("ops")
+    assert harness.dispatcher.wait([mine], WAIT) == {mine: DELIVERED}
+    assert harness.dispatcher.close(WAIT) == 0
+    assert harness.store.outcomes([other]) == {other: None}
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_no_receiver_gets_more_requests_at_once_than_it_takes(make: Make, server: HTTPServer, limit: int) -> None:
+    lock, now, most = threading.Lock(), 0, 0
+    full, release = threading.Event(), threading.Event()
+
+    def answer(_: Request) -> Response:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+            if now == limit:
+                full.set()
+        release.wait(WAIT)
+        with lock:
+            now -= 1
+        return Response()
+
+    server.expect_request("/hook").respond_with_handler(answer)
+    receiver = Receiver.model_validate({"name": "ops", "url": server.url_for("/hook"), "timeout": {"read": WAIT}})
+    harness = make({"ops": limit}, Deliverer([receiver], {}).deliver)
+    ids = harness.fire("ops", 12)
+    assert full.wait(WAIT)
+    assert harness.store.unsettled(["ops"]) == 12
+    release.set()
+    assert {outcome and outcome.state for outcome in harness.dispatcher.wait(ids, WAIT).values()} == {"delivered"}
+    assert most == limit
+
+
+def test_a_slow_receiver_does_not_keep_another_waiting(make: Make) -> None:
+    release = threading.Event()
+
+    def deliver(delivery: Delivery) -> Outcome:
+        if delivery.receiver == "slow":
+            release.wait(WAIT)
+        return DELIVERED
+
+    harness = make({"slow": 4, "fast": 1}, deliver)
+    slow = harness.fire("slow", 50)
+    fast = harness.fire("fast", 20)
+    assert harness.dispatcher.wait(fast, WAIT) == dict.fromkeys(fast, DELIVERED)
+    assert set(harness.store.outcomes(slow).values()) == {None}
+    release.set()
+    assert harness.dispatcher.wait(slow, WAIT) == dict.fromkeys(slow, DELIVERED)
+
+
+def test_threads_start_with_the_first_alert_and_no_more_than_are_needed(make: Make) -> None:
+    release = threading.Event()
+    started = threading.Semaphore(0)
+
+    def deliver(_: Delivery) -> Outcome:
+        started.release()
+        release.wait(WAIT)
+        return DELIVERED
+
+    harness = make({"ops": 3}, deliver)
+    assert ours() == []
+    ids = harness.fire("ops", 9)
+    for _ in range(3):
+        assert started.acquire(timeout=WAIT)
+    assert ours() == ["hookplugin-dispatcher", *["hookplugin-sender"] * 3]
+    release.set()
+    harness.dispatcher.wait(ids, WAIT)
+    assert len(ours()) == 4
+
+
+def test_closing_ends_every_thread(make: Make) -> None:
+    before = set(threading.enumerate())
+    harness = make({"ops": 3}, lambda _: DELIVERED)
+    harness.fire("ops", 9)
+    assert harness.dispatcher.close(WAIT) == 0
+    for thread in set(threading.enumerate()) - before:
+        thread.join(WAIT)
+    assert set(threading.enumerate()) <= before
+
+
+def test_closing_delivers_what_there_is(make: Make) -> None:
+    harness = make({"ops": 1}, lambda _: DELIVERED)
+    ids = harness.fire("ops", 30)
+    assert harness.dispatcher.close(WAIT) == 0
+    assert harness.store.outcomes(ids) == dict.fromkeys(ids, DELIVERED)
+    assert len(harness.settled) == 30
+
+
+def test_closing_says_how_many_are_left_when_the_time_is_over(make: Make) -> None:
+    release, started = threading.Event(), threading.Event()
+
+    def deliver(_: Delivery) -> Outcome:
+        started.set()
+        release.wait(WAIT)
+        return DELIVERED
+
+    harness = make({"ops": 1}, deliver)
+    harness.fire("ops", 3)
+    assert started.wait(WAIT)
+    assert harness.dispatcher.close(0.01) == 3
+    release.set()
+
+
+def test_closing_what_was_never_used_takes_no_time_and_starts_nothing(make: Make) -> None:
+    harness = make({"ops": 1}, lambda _: DELIVERED)
+    assert harness.dispatcher.close(WAIT) == 0
+    assert ours() == []
+
+
+def test_waiting_ends_with_the_time_and_says_what_has_no_outcome_yet(make: Make) -> None:
+    release = threading.Event()
+
+    def deliver(delivery: Delivery) -> Outcome:
+        if delivery.receiver == "slow":
+            release.wait(WAIT)
+        return DEAD
+
+    harness = make({"slow": 1, "fast": 1}, deliver)
+    ids = [*harness.fire("slow"), *harness.fire("fast")]
+    harness.dispatcher.wait(ids[1:], WAIT)
+    assert harness.dispatcher.wait(ids, 0.01) == {"slow0": None, "fast0": DEAD}
+    release.set()
+
+
+def test_an_idle_dispatcher_does_nothing(make: Make) -> None:
+    harness = make({"ops": 4}, lambda _: DELIVERED)
+    harness.dispatcher.wait(harness.fire("ops", 9), WAIT)
+    threads, spent = ours(), time.process_time()
+    threading.Event().wait(0.5)
+    assert ours() == threads
+    assert time.process_time() - spent < 0.1
+
+
+def test_a_system_without_threads_keeps_what_is_accepted_for_later(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness = make({"ops": 1}, lambda _: DELIVERED)
+    size = threading.stack_size(2**46)  # no system has that much
+    try:
+        ids = harness.fire("ops")
+    finally:
+        threading.stack_size(size)
+    assert "what is accepted waits in the outbox" in caplog.text
+    assert harness.store.outcomes(ids) == {"ops0": None}
+    harness.dispatcher.wake()
+    assert harness.dispatcher.wait(ids, WAIT) == {"ops0": DELIVERED}
+
+
+@pytest.mark.parametrize("before", ["quiet", "busy"])
+@pytest.mark.parametrize("outbox", ["memory", "file"])
+def test_a_host_works_in_a_process_that_was_forked(
+    server: HTTPServer, tmp_path_factory: pytest.TempPathFactory, outbox: str, before: str
+) -> None:
+    code = """
+        import os, sys
+        from hookplugin import Alert, Host
+        config = {
+            "outbox": sys.argv[1],
+            "receivers": [{"name": "ops", "url": sys.argv[2]}],
+            "strategies": [{"name": "all", "receivers": ["ops"]}],
+        }
+        def fire(who):
+            outcomes = host.wait(host.fire(Alert(content=who)))
+            print(who, *(outcome.state for outcome in outcomes.values()), flush=True)
+        host = Host(config)
+        if sys.argv[3] == "busy":
+            fire("before")
+        if pid := os.fork():
+            os.waitpid(pid, 0)
+            fire("parent")
+            host.close()
+        else:
+            fire("child")
+            host.close()
+            os._exit(0)
+    """
+    server.expect_request("/hook").respond_with_data("")
+    url = "sqlite:///:memory:" if outbox == "memory" else f"sqlite:///{tmp_path_factory.mktemp('fork')}/outbox.db"
+    command = [sys.executable, "-c", textwrap.dedent(code), url, server.url_for("/hook"), before]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    expected = ["child delivered", "parent delivered"]
+    assert done.stdout.splitlines() == (["before delivered", *expected] if before == "busy" else expected), done.stderr
+    assert len(server.log) == len(done.stdout.splitlines())

@@ -1,0 +1,201 @@
+"""A receiver as it is configured: what is refused, what is inherited, and that no secret is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from hookplugin.delivery.receiver import RESERVED_HEADERS, Defaults, Receiver
+
+URL = "https://hooks.example.com/alerts"
+SECRET = "S3CR3T"
+
+
+def receiver(**settings: Any) -> Receiver:
+    return Receiver.model_validate({"name": "ops", "url": URL, **settings})
+
+
+def defaults(**settings: Any) -> Defaults:
+    return Defaults.model_validate(settings)
+
+
+def plain(headers: Any) -> dict[str, str]:
+    return {name: value.get_secret_value() for name, value in headers.items()}
+
+
+def refusal(**settings: Any) -> str:
+    with pytest.raises(ValidationError) as caught:
+        receiver(**settings)
+    return f"{caught.value} {caught.value!r}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost", "https://h", "HTTPS://EXAMPLE.com:8443/a/../{x}?q=%7B#f", "http://[::1]:80/", "http://127.1/",
+        "https://h:65535//x", "https://xn--bcher-kva.example/",
+    ],
+)  # fmt: skip
+def test_a_url_of_http_is_taken_as_it_is_written(url: str) -> None:
+    assert receiver(url=url).url.get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        *((url, "begins with http:// or https://") for url in (
+            "hooks.example.com", "//h/S3CR3T", "ftp://h/S3CR3T", "file:///S3CR3T", "https:///S3CR3T", "http://:80/S3CR3T",
+            "http://h:port/S3CR3T", "http://h:65536/S3CR3T", "http://[::1/S3CR3T", "https://?S3CR3T",
+        )),
+        *((url, "printable ASCII") for url in (
+            "", " http://h/S3CR3T", "http://h/S3CR3T\n", "http://h/S3CR3T\r\nX: y", "http://h/ü/S3CR3T", "http://h\\@S3CR3T/",
+            "http://h/S3CR3T x", "http://①②⑦.0.0.1/S3CR3T", "http://h/\0S3CR3T",
+        )),
+        *((url, "should not hold a user or a password") for url in (
+            "https://ops:S3CR3T@h/", "https://S3CR3T@h/", "https://@h/S3CR3T", "https://a@b:S3CR3T@h/",
+        )),
+    ],
+)  # fmt: skip
+def test_any_other_url_is_refused_and_never_quoted(url: str, words: str) -> None:
+    text = refusal(url=url)
+    assert words in text
+    assert SECRET not in text
+
+
+@pytest.mark.parametrize("name", [*sorted(RESERVED_HEADERS), "Content-Type", "WEBHOOK-ID", "hOsT"])
+def test_what_we_and_http_set_nobody_else_may_set(name: str) -> None:
+    assert f"the header {name!r} is set by hookplugin or by HTTP itself" in refusal(headers={name: SECRET})
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "ä", "a\r\nb", "a\0", "(a)", "a/b"])
+def test_a_header_has_a_name_that_http_knows(name: str) -> None:
+    assert "cannot be the name of a header" in refusal(headers={name: "x"})
+
+
+@pytest.mark.parametrize(
+    "value", ["a\r\nX-Evil: S3CR3T", "S3CR3T\n", " S3CR3T", "S3CR3T ", "S3CR3Tü", "S3CR3T\0", "\x7fS3CR3T"]
+)
+def test_the_value_of_a_header_is_printable_and_never_quoted(value: str) -> None:
+    text = refusal(headers={"X-Key": value})
+    assert "the value of 'X-Key' should be printable ASCII" in text
+    assert SECRET not in text
+
+
+def test_a_header_that_differs_only_in_case_stands_there_twice() -> None:
+    assert "stands here twice" in refusal(headers={"X-Key": "a", "x-key": "b"})
+
+
+def test_a_header_may_be_empty_and_hold_spaces_inside() -> None:
+    assert plain(receiver(headers={"X-A": "", "X-B": "a \t b"}).headers) == {"X-A": "", "X-B": "a \t b"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"auth": {}}, "either basic or bearer"),
+        ({"auth": {"bearer": "S3CR3T", "basic": {"username": "u", "password": "S3CR3T"}}}, "either basic or bearer"),
+        ({"auth": {"basic": {"username": "S3CR3T:u", "password": "S3CR3T"}}}, "no colon"),
+        ({"auth": {"basic": {"password": "S3CR3T"}}}, "Field required"),
+        ({"auth": {"bearer": "S3CR3T token"}}, "printable ASCII without spaces"),
+        ({"auth": {"bearer": "S3CR3T\r\nX: y"}}, "printable ASCII without spaces"),
+        ({"auth": {"bearer": ""}}, "printable ASCII without spaces"),
+        ({"auth": {"bearer": ["S3CR3T"]}}, "valid string"),
+        ({"auth": {"token": "S3CR3T"}}, "Extra inputs"),
+        ({"auth": "S3CR3T"}, "valid dictionary"),
+        ({"auth": {"bearer": "S3CR3T"}, "headers": {"authorization": "S3CR3T"}}, "exclude each other"),
+        ({"headers": ["S3CR3T"]}, "valid dictionary"),
+        ({"secret": "S3CR3T"}, "Extra inputs"),
+        ({"url": 5}, "valid string"),
+        ({"url": {"env": "HOOKPLUGIN_NOT_SET"}}, "'HOOKPLUGIN_NOT_SET' is not set"),
+        ({"name": "  "}, "at least 1 character"),
+        ({"max_in_flight": 0}, "greater than or equal to 1"),
+        ({"max_in_flight": 1001}, "less than or equal to 1000"),
+        ({"timeout": {"read": 0}}, "not a duration"),
+        ({"timeout": {"read": "-1s"}}, "not a duration"),
+        ({"timeout": {"write": "1s"}}, "Extra inputs"),
+        ({"url": None}, "valid string"),
+    ],
+)
+def test_a_mistake_is_refused_in_words_that_hold_no_secret(settings: dict[str, Any], words: str) -> None:
+    text = refusal(**settings)
+    assert words in text
+    assert SECRET not in text
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        {"auth": {"bearer": "S3CR3T"}},
+        {"auth": {"basic": {"username": "S3CR3T", "password": "S3CR3T"}}},
+        {"headers": {"Authorization": "S3CR3T", "X-Key": "S3CR3T"}},
+    ],
+)
+def test_a_receiver_shows_no_secret(auth: dict[str, Any]) -> None:
+    one = receiver(url=f"https://h/{SECRET}?key={SECRET}", **auth)
+    merged = receiver().over(Defaults.model_validate(auth))
+    for shown in (one, merged):
+        assert (
+            SECRET
+            not in f"{shown!r} {shown} {shown.model_dump()} {shown.model_dump_json()} {shown.auth} {shown.headers}"
+        )
+
+
+def test_secrets_come_from_the_environment_and_from_files(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path_factory.mktemp("keys") / "key"
+    key.write_text("from-file\n", encoding="utf-8")
+    monkeypatch.setenv("HOOK_URL", URL)
+    one = receiver(url={"env": "HOOK_URL"}, headers={"X-Key": {"file": str(key)}})
+    assert (one.url.get_secret_value(), plain(one.headers)) == (URL, {"X-Key": "from-file"})
+
+
+def test_a_receiver_says_what_it_wants_and_inherits_the_rest() -> None:
+    shared = defaults(body="chat", max_in_flight=9, auth={"bearer": "shared"})
+    merged = receiver(max_in_flight=2).over(shared)
+    assert (merged.name, merged.body, merged.max_in_flight, merged.auth) == ("ops", "chat", 2, shared.auth)
+    assert receiver(body="hertzbeat").over(shared).body == "hertzbeat"
+    assert receiver(auth=None).over(shared).auth is None
+
+
+def test_without_defaults_a_receiver_stays_as_it_is() -> None:
+    one = receiver(headers={"X-A": "a"}, timeout={"read": "2s"})
+    assert one.over(Defaults()) == one
+
+
+def test_each_bound_of_the_timeout_is_inherited_by_itself() -> None:
+    shared = defaults(timeout={"connect": "1s", "total": "1m"})
+    merged = receiver(timeout={"connect": "500ms", "read": 2}).over(shared).timeout
+    assert (merged.connect, merged.read, merged.total) == (0.5, 2.0, 60.0)
+    inherited = receiver().over(shared).timeout
+    assert (inherited.connect, inherited.read, inherited.total) == (1.0, 5.0, 60.0)
+
+
+def test_headers_are_joined_and_the_receivers_own_win_in_any_case() -> None:
+    shared = defaults(headers={"X-Team": "all", "X-Site": "west"})
+    assert plain(receiver(headers={"x-team": "ops"}).over(shared).headers) == {"X-Site": "west", "x-team": "ops"}
+    assert plain(receiver().over(shared).headers) == {"X-Team": "all", "X-Site": "west"}
+
+
+@pytest.mark.parametrize(
+    ("own", "shared"),
+    [
+        ({"headers": {"Authorization": "own"}}, {"auth": {"bearer": "shared"}}),
+        ({"auth": {"bearer": "own"}}, {"headers": {"authorization": "shared", "X-A": "a"}}),
+        ({"auth": {"bearer": "own"}, "headers": {"X-B": "b"}}, {"headers": {"authorization": "shared", "X-A": "a"}}),
+        ({"auth": {"bearer": "own"}}, {"auth": {"basic": {"username": "shared", "password": "p"}}}),
+        ({"headers": {"authorization": "own"}}, {"headers": {"Authorization": "shared"}}),
+    ],
+)
+def test_a_receiver_that_says_who_we_are_inherits_no_other_authorization(
+    own: dict[str, Any], shared: dict[str, Any]
+) -> None:
+    merged = receiver(**own).over(defaults(**shared))
+    said = [value for name, value in plain(merged.headers).items() if name.lower() == "authorization"]
+    if merged.auth:
+        assert merged.auth.bearer
+        said.append(merged.auth.bearer.get_secret_value())
+    assert said == ["own"]
+    assert ("X-A" in merged.headers) == ("X-A" in shared.get("headers", {}))

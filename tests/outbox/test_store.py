@@ -1,0 +1,576 @@
+"""The outbox on a real file and in memory: what is accepted comes back, once, to the one who claims it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_httpserver import HTTPServer
+
+from hookplugin import Host
+from hookplugin.outbox.store import OutboxError, Store
+from hookspecs import Alert, Delivery, Outcome, Reason
+
+ALERT = Alert(content="disk full", target="db1", tags={"env": "prod", "disk": 3})
+DELIVERED = Outcome(state="delivered", status=204, milliseconds=12.5, detail="fine")
+DEAD = Outcome(state="dead", reason=Reason.timeout, detail="no complete answer in time")
+MEMORY = "sqlite:///:memory:"
+
+
+class Clock:
+    """A clock that stands still."""
+
+    time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.db"
+
+
+@pytest.fixture
+def file(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, file: str, clock: Clock) -> Iterator[Store]:
+    opened = Store(file if request.param == "file" else MEMORY, clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def run() -> Callable[..., str]:
+    """Run Python code in a process of its own, with `sys.argv[1:]`, and return what it prints."""
+
+    def run_code(code: str, *arguments: object) -> str:
+        command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run_code
+
+
+def delivery(delivery_id: str, receiver: str = "ops", alert: Alert = ALERT) -> Delivery:
+    return Delivery(id=delivery_id, alert=alert, receiver=receiver, body="hertzbeat", strategies=("all", "night"))
+
+
+def ids(deliveries: list[Delivery]) -> list[str]:
+    return [one.id for one in deliveries]
+
+
+def stored(path: Path) -> list[str]:
+    """Return the ids that another program finds in the file."""
+    connection = sqlite3.connect(path)
+    found = [row[0] for row in connection.execute("select id from outbox order by seq")]
+    connection.close()
+    return found
+
+
+def test_what_was_accepted_is_claimed_as_it_was_with_its_attempt_counted(store: Store) -> None:
+    store.accept([delivery("a")])
+    assert store.claim({"ops": 1}) == [delivery("a").model_copy(update={"attempts": 1})]
+
+
+def test_a_delivery_is_claimed_once(store: Store) -> None:
+    store.accept([delivery("a")])
+    assert [ids(store.claim({"ops": 9})) for _ in range(2)] == [["a"], []]
+
+
+def test_each_receiver_has_its_own_room_and_the_oldest_go_first(store: Store, clock: Clock) -> None:
+    for number in range(4):
+        clock.time += 1
+        store.accept([delivery(f"ops{number}"), delivery(f"dev{number}", "dev"), delivery(f"other{number}", "other")])
+    assert ids(store.claim({"ops": 2, "dev": 1, "nobody": 5, "other": 0})) == ["ops0", "dev0", "ops1"]
+    assert ids(store.claim({"ops": 9})) == ["ops2", "ops3"]
+
+
+def test_only_what_is_due_is_claimed_and_the_given_clock_says_so(store: Store, clock: Clock) -> None:
+    store.accept([delivery("a")])
+    clock.time -= 0.5
+    assert store.claim({"ops": 1}) == []
+    clock.time += 0.5
+    assert ids(store.claim({"ops": 1})) == ["a"]
+
+
+@pytest.mark.parametrize("outcome", [DELIVERED, DEAD, Outcome(state="delivered")])
+def test_a_settled_delivery_has_its_outcome_and_is_never_claimed_again(store: Store, outcome: Outcome) -> None:
+    store.accept([delivery("a"), delivery("b")])
+    (claimed,) = store.claim({"ops": 1})
+    assert store.outcomes(["a", "b", "unknown"]) == {"a": None, "b": None, "unknown": None}
+    store.settle(claimed, outcome)
+    assert store.outcomes(["a", "b"]) == {"a": outcome, "b": None}
+    assert ids(store.claim({"ops": 9})) == ["b"]
+
+
+def test_the_first_outcome_stays(store: Store) -> None:
+    store.accept([delivery("a")])
+    (claimed,) = store.claim({"ops": 1})
+    store.settle(claimed, DELIVERED)
+    store.settle(claimed, DEAD)
+    assert store.outcomes(["a"]) == {"a": DELIVERED}
+
+
+def test_what_nobody_claimed_cannot_be_settled(store: Store) -> None:
+    store.accept([delivery("a")])
+    store.settle(delivery("a"), DELIVERED)
+    assert store.outcomes(["a"]) == {"a": None}
+    assert ids(store.claim({"ops": 1})) == ["a"]
+
+
+def test_what_another_process_claimed_only_that_process_can_settle(file: str) -> None:
+    code = """
+        import sys
+        from hookplugin.outbox.store import Store
+        from hookspecs import Outcome
+        store = Store(sys.argv[1])
+        (claimed,) = store.claim({"ops": 1})
+        print(claimed.id, flush=True)
+        input()
+        store.settle(claimed, Outcome(state="delivered"))
+        store.close()
+    """
+    store = Store(file)
+    store.accept([delivery("a"), delivery("b")])
+    command = [sys.executable, "-c", textwrap.dedent(code), file]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "a\n"
+        store.settle(delivery("a"), DEAD)
+        assert store.outcomes(["a"]) == {"a": None}
+        assert store.unsettled(["ops"]) == 1
+        Store(file).close()  # who starts now does not take it back
+        assert ids(store.claim({"ops": 9})) == ["b"]
+        other.communicate("\n", timeout=30)
+    assert store.outcomes(["a"]) == {"a": Outcome(state="delivered")}
+    store.close()
+
+
+def test_what_waits_and_what_is_claimed_here_is_unsettled(store: Store) -> None:
+    store.accept([delivery("a"), delivery("b"), delivery("c", "dev")])
+    assert store.unsettled(["ops", "dev"]) == 3
+    (claimed,) = store.claim({"ops": 1})
+    assert [store.unsettled(["ops"]), store.unsettled(["dev"]), store.unsettled([])] == [2, 1, 0]
+    store.settle(claimed, DEAD)
+    assert store.unsettled(["ops"]) == 1
+
+
+def test_deliveries_are_accepted_together_or_not_at_all(store: Store) -> None:
+    store.accept([delivery("a")])
+    with pytest.raises(OutboxError):
+        store.accept([delivery("b"), delivery("a")])
+    assert store.outcomes(["b"]) == {"b": None}
+    assert store.unsettled(["ops"]) == 1
+
+
+def test_nothing_to_accept_is_no_error(store: Store) -> None:
+    store.accept([])
+    assert store.claim({}) == []
+
+
+# What comes back
+
+TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
+SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | TEXT
+TREES = st.recursive(
+    SCALARS | st.integers(-(10**60), 10**60),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+MOMENTS = st.datetimes(timezones=st.none() | st.timezones())
+ALERTS = st.builds(
+    Alert,
+    content=TEXT,
+    target=st.none() | TEXT,
+    priority=st.sampled_from([0, 1, 2]),
+    status=st.sampled_from([0, 1, 2, 3]),
+    tags=st.dictionaries(TEXT, SCALARS, max_size=4),
+    annotations=st.dictionaries(TEXT, SCALARS, max_size=2),
+    first_trigger_time=st.none() | st.integers(-(2**63), 2**63 - 1),
+    gmt_create=st.none() | MOMENTS,
+    gmt_update=st.none() | MOMENTS,
+    source=st.none() | TEXT,
+    raw=TREES,
+)
+
+
+def exact(alert: Alert) -> str:
+    """Write everything that tells two alerts apart; NaN is equal to itself here."""
+    return json.dumps(alert.model_dump(), default=datetime.isoformat)
+
+
+@given(alert=ALERTS)
+def test_any_alert_comes_back_as_it_was(alert: Alert) -> None:
+    store = Store(MEMORY)
+    store.accept([delivery("a", alert=alert)])
+    (claimed,) = store.claim({"ops": 1})
+    store.close()
+    assert exact(claimed.alert) == exact(alert)
+
+
+@pytest.mark.parametrize(
+    "alert",
+    [
+        Alert(content="naive", gmt_create="2024-01-01T00:00:00.000001", gmt_update=[2024, 1, 1, 0, 0, 0, 999]),
+        Alert(content="zone", gmt_create="2024-01-01T00:00:00+05:45", gmt_update="1880-01-01T00:00:00+00:53:28"),
+        Alert(content="tags", tags={"none": None, "one": 1, "float": 1.0, "yes": True, "inf": float("-inf")}),
+        Alert(content="\ud800\0\u2028\x1b", raw={"a": [None, {"b": [10**400, -(2**70)]}], "": {}}),
+        Alert(content="", id=-(2**63), fingerprint="", target="", first_trigger_time=2**63 - 1),
+    ],
+)
+def test_odd_alerts_come_back_equal(store: Store, alert: Alert) -> None:
+    store.accept([delivery("a", alert=alert)])
+    (claimed,) = store.claim({"ops": 1})
+    assert claimed.alert == alert
+    assert exact(claimed.alert) == exact(alert)
+
+
+def test_an_alert_that_cannot_be_written_is_refused_with_all_that_come_with_it(store: Store) -> None:
+    with pytest.raises(OutboxError, match="cannot hold the alert"):
+        store.accept([delivery("a"), delivery("b", alert=Alert(content="x", raw=10**5000))])
+    assert store.unsettled(["ops"]) == 0
+
+
+def test_a_row_that_cannot_be_read_is_dead_and_does_not_keep_the_others(
+    path: Path, file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(file)
+    store.accept([delivery("a"), delivery("b"), delivery("c")])
+    other = sqlite3.connect(path)
+    other.execute("update outbox set alert = '{}' where id = 'b'")
+    other.commit()
+    other.close()
+    assert ids(store.claim({"ops": 9})) == ["a", "c"]
+    outcome = store.outcomes(["b"])["b"]
+    store.close()
+    assert outcome
+    assert (outcome.state, outcome.reason) == ("dead", Reason.failed)
+    assert "a delivery that cannot be read, b" in caplog.text
+
+
+# The file
+
+
+def test_only_a_file_is_durable(file: str) -> None:
+    stores = [Store(file), Store(MEMORY)]
+    assert [store.durable for store in stores] == [True, False]
+    for store in stores:
+        store.close()
+
+
+def test_what_was_accepted_is_there_after_a_restart_and_what_was_claimed_here_stays_claimed(file: str) -> None:
+    first = Store(file)
+    first.accept([delivery("a"), delivery("b")])
+    first.claim({"ops": 1})
+    second = Store(file)
+    assert ids(second.claim({"ops": 9})) == ["b"]
+    first.close()
+    second.close()
+
+
+def test_the_file_and_those_beside_it_are_for_their_owner_only(path: Path, file: str) -> None:
+    before = os.umask(0)
+    try:
+        store = Store(file)
+        store.accept([delivery("a")])
+    finally:
+        os.umask(before)
+    modes = {found.name: stat.S_IMODE(found.stat().st_mode) for found in path.parent.iterdir()}
+    store.close()
+    assert modes == dict.fromkeys(("outbox.db", "outbox.db-wal", "outbox.db-shm"), 0o600)
+
+
+@pytest.mark.parametrize("name", ["a b.db", "a?mode=ro.db", "a#b%20.db", "größe.db"])
+def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    store = Store(f"sqlite:///{tmp_path / name}")
+    store.accept([delivery("a")])
+    assert stored(tmp_path / name) == ["a"]
+    store.close()
+
+
+def newer(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("pragma user_version = 99")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        pytest.param(newer, "was written by a newer hookplugin", id="newer"),
+        pytest.param(lambda path: path.write_bytes(b"no database " * 999), "file is not a database", id="corrupt"),
+        pytest.param(lambda path: path.mkdir(), "Is a directory", id="directory"),
+        pytest.param(lambda path: path.symlink_to(path), "unable to open database file", id="link to itself"),
+    ],
+)
+def test_a_file_that_is_no_outbox_is_refused_in_one_line(
+    path: Path, file: str, make: Callable[[Path], object], words: str
+) -> None:
+    make(path)
+    with pytest.raises(OutboxError, match=words) as caught:
+        Store(file)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", ["missing/outbox.db", "file/outbox.db", "/proc/outbox.db", "nul\0.db"])
+def test_a_place_where_no_file_can_be_made_is_refused_in_one_line(tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutboxError, match="cannot open the outbox") as caught:
+        Store(f"sqlite:///{tmp_path / where}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutboxError, match="Permission denied"):
+        Store(f"sqlite:///{tmp_path}/outbox.db")
+
+
+def test_a_closed_store_says_so(store: Store) -> None:
+    store.close()
+    store.close()
+    with pytest.raises(OutboxError, match="is closed"):
+        store.accept([delivery("a")])
+
+
+def test_a_broken_storage_is_an_outbox_error_and_nothing_else(path: Path, file: str) -> None:
+    store = Store(file)
+    other = sqlite3.connect(path)
+    other.execute("drop table outbox")
+    other.close()
+    calls: list[Callable[[], object]] = [
+        lambda: store.accept([delivery("a")]),
+        lambda: store.claim({"ops": 1}),
+        lambda: store.settle(delivery("a"), DELIVERED),
+        lambda: store.outcomes(["a"]),
+        lambda: store.unsettled(["ops"]),
+    ]
+    for call in calls:
+        with pytest.raises(OutboxError, match="no such table"):
+            call()
+    store.close()
+
+
+def test_a_full_disk_refuses_what_does_not_fit_and_nothing_after_it_was_freed(
+    path: Path, file: str, run: Callable[..., str]
+) -> None:
+    code = """
+        import resource, sys
+        from hookplugin.outbox.store import OutboxError, Store
+        from hookspecs import Alert, Delivery
+        def accept(name, content):
+            store.accept([Delivery(id=name, alert=Alert(content=content), receiver="ops", body="hertzbeat")])
+        store = Store(sys.argv[1])
+        accept("before", "x")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+        for _ in range(2):
+            try:
+                accept("large", "x" * 1_000_000)
+            except OutboxError as error:
+                print(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        accept("after", "x" * 1_000_000)
+        store.close()
+    """
+    printed = run(code, file)
+    assert printed.count(f"the outbox {path} failed: ") == 2
+    assert "rollback" not in printed
+    assert stored(path) == ["before", "after"]
+
+
+# Threads and processes
+
+
+def test_threads_share_a_store_and_none_claims_what_another_has(store: Store) -> None:
+    def work(number: int) -> list[str]:
+        for step in range(10):
+            store.accept([delivery(f"{number}-{step}")])
+        claimed = store.claim({"ops": 10})
+        for one in claimed:
+            store.settle(one, DELIVERED)
+        return ids(claimed)
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed = [one for found in pool.map(work, range(8)) for one in found]
+    assert sorted(claimed) == sorted(f"{number}-{step}" for number in range(8) for step in range(10))
+    assert list(store.outcomes(claimed).values()) == [DELIVERED] * 80
+
+
+def test_many_processes_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from hookplugin.outbox.store import OutboxError, Store
+        print("ready", flush=True)
+        for line in sys.stdin:
+            try:
+                Store("sqlite:///" + line.strip()).close()
+                print("opened", flush=True)
+            except OutboxError as error:
+                print(error, flush=True)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            for _ in range(4)
+        ]
+        pipes = [(process.stdin, process.stdout) for process in processes if process.stdin and process.stdout]
+        assert [answers.readline() for _, answers in pipes] == ["ready\n"] * 4
+        for turn in range(50):
+            for orders, _ in pipes:
+                orders.write(f"{tmp_path}/{turn}.db\n")
+                orders.flush()
+            assert [answers.readline() for _, answers in pipes] == ["opened\n"] * 4
+
+
+def test_a_second_store_in_a_process_does_not_cost_the_first_its_locks(
+    path: Path, file: str, run: Callable[..., str]
+) -> None:
+    first, second = Store(file), Store(file)
+    first.accept([delivery("before")])
+    second.accept([delivery("beside")])
+    run("import sys; from hookplugin.outbox.store import Store; Store(sys.argv[1]).close()", file)
+    first.accept([delivery("after")])
+    assert stored(path) == ["before", "beside", "after"]
+    first.close()
+    second.close()
+
+
+FORK = """
+    import os, sys
+    from hookplugin.outbox.store import Store
+    from hookspecs import Alert, Delivery, Outcome
+    def accept(name):
+        store.accept([Delivery(id=name, alert=Alert(content="x"), receiver="ops", body="hertzbeat")])
+    def claim():
+        return ",".join(one.id for one in store.claim({"ops": 1}))
+    store = Store(sys.argv[1])
+    accept("first")
+    mine, child = os.pipe(), os.pipe()
+    if pid := os.fork():
+        os.read(child[0], 1)
+        print("parent claims", claim(), flush=True)
+        accept("parent")
+        store.close()
+        os.write(mine[1], b"x")
+        os.waitpid(pid, 0)
+    else:
+        print("child claims", claim(), flush=True)
+        accept("child before")
+        os.write(child[1], b"x")
+        os.read(mine[0], 1)
+        accept("child after")
+        print("child has", store.unsettled(["ops"]), flush=True)
+        if sys.argv[2] == "killed":
+            os.kill(os.getpid(), 9)
+        store.close()
+        os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("end", ["closed", "killed"])
+def test_after_a_fork_each_process_has_its_own_connection_and_nothing_is_lost(
+    path: Path, file: str, run: Callable[..., str], end: str
+) -> None:
+    lines = run(FORK, file, end).splitlines()
+    assert lines == ["child claims first", "parent claims child before", "child has 3"]
+    assert stored(path) == ["first", "child before", "parent", "child after"]
+
+
+def test_a_fork_in_memory_has_nothing_of_its_parent(run: Callable[..., str]) -> None:
+    code = """
+        import os
+        from hookplugin.outbox.store import Store
+        from hookspecs import Alert, Delivery
+        store = Store("sqlite:///:memory:")
+        store.accept([Delivery(id="a", alert=Alert(content="x"), receiver="ops", body="hertzbeat")])
+        if pid := os.fork():
+            os.waitpid(pid, 0)
+            print("parent", store.unsettled(["ops"]))
+        else:
+            print("child", store.unsettled(["ops"]), flush=True)
+            os._exit(0)
+    """
+    assert run(code).splitlines() == ["child 0", "parent 1"]
+
+
+def test_a_fork_does_not_open_a_closed_store_again(file: str, run: Callable[..., str]) -> None:
+    code = """
+        import os, sys
+        from hookplugin.outbox.store import OutboxError, Store
+        store = Store(sys.argv[1])
+        store.close()
+        if pid := os.fork():
+            os.waitpid(pid, 0)
+        try:
+            store.unsettled([])
+        except OutboxError as error:
+            print("closed" if "is closed" in str(error) else error, flush=True)
+        if not pid:
+            os._exit(0)
+    """
+    assert run(code, file).splitlines() == ["closed", "closed"]
+
+
+HOST = """
+    import sys
+    from hookplugin import Alert, Host
+    host = Host({
+        "outbox": sys.argv[1],
+        "receivers": [{"name": "ops", "url": sys.argv[2], "max_in_flight": 1}],
+        "strategies": [{"name": "all", "receivers": ["ops"]}],
+    })
+    print(*(host.fire(Alert(content=str(number))).accepted[0] for number in range(3)), flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_had_claimed_is_delivered_after_the_next_start(file: str, httpserver: HTTPServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/hook"
+        command = [sys.executable, "-c", textwrap.dedent(HOST), file, url]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            accepted = process.stdout.readline().split()
+            listener.settimeout(30)
+            with listener.accept()[0]:  # the first of them is on its way
+                process.kill()
+    httpserver.expect_request("/hook").respond_with_data("")
+    config = {
+        "outbox": file,
+        "receivers": [{"name": "ops", "url": httpserver.url_for("/hook")}],
+        "strategies": [{"name": "all", "receivers": ["ops"]}],
+    }
+    with Host(config) as host:
+        assert host.close() == 0
+    store = Store(file)
+    outcomes = store.outcomes(accepted).values()
+    store.close()
+    assert [outcome.state if outcome else None for outcome in outcomes] == ["delivered"] * 3
+    assert sorted(request.headers["webhook-id"] for request, _ in httpserver.log) == sorted(accepted)

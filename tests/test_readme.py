@@ -1,0 +1,62 @@
+"""The README: every block is quoted from an example or executed, and what it says of the code is so."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import hookspecs
+from hookplugin.cli import main as command_line
+from hookplugin.discovery import HOOKS
+from hookplugin.document import read_document
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+EXAMPLES = [path.read_text(encoding="utf-8") for path in (ROOT / "tests/examples").rglob("*") if path.is_file()]
+SHELL = [text for language, text in BLOCKS if language == "bash"]
+
+
+@pytest.mark.parametrize("text", [text for language, text in BLOCKS if language not in {"bash", ""}])
+def test_a_block_is_quoted_from_an_example(text: str) -> None:
+    assert text in EXAMPLES
+
+
+def test_the_two_commands_of_the_beginning_are_those_that_ci_and_the_packaging_test_run() -> None:
+    demo, tests, _ = SHELL
+    assert tests in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines(keepends=True)
+    assert demo == "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/hookplugin demo\n"
+
+
+def test_the_commands_for_operators_run_as_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "alert.json").write_text((ROOT / "tests/examples/alert.json").read_text(encoding="utf-8"))
+    exits = []
+    for line in SHELL[2].splitlines():
+        monkeypatch.setattr("sys.argv", shlex.split(line))
+        with pytest.raises(SystemExit) as ended:
+            command_line()
+        exits.append(ended.value.code)
+    assert exits == [0, 0, 1, 1]  # nobody listens at the address that `init` writes
+    assert "Connection refused" in capsys.readouterr().out
+
+
+def test_the_reference_of_the_configuration_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hookplugin.host import assemble
+
+    monkeypatch.setenv("OPS_TOKEN", "token")
+    _, config = assemble(read_document(ROOT / "tests/examples/hookplugin.yaml"))
+    assert [receiver.name for receiver in config.receivers] == ["ops", "night-shift"]
+    assert config.receivers[0].timeout.connect == 3.0
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_a_hook_stands_with_its_exact_signature(name: str) -> None:
+    signature = str(inspect.signature(getattr(hookspecs, name))).replace("'", "").replace("|", r"\|")
+    assert f"| `{name}{signature}` |" in README
