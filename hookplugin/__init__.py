@@ -17,7 +17,8 @@ if not _ours:
 from hookplugin.config import Config
 from hookplugin.discovery import PluginStatus
 from hookplugin.document import ConfigError
-from hookplugin.host import Host, Receipt, Unsent, prepare
+from hookplugin.host import Host, prepare
+from hookplugin.receipt import Receipt, Unsent
 from hookplugin.sources import PayloadError, UnknownSourceError
 from hookplugin.version import __version__
 from hookspecs import (

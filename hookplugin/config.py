@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Self, TypeAlias
 
-from pydantic import AfterValidator, ValidationError, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from hookplugin.delivery.receiver import Auth, Basic, Defaults, Receiver, Timeout
 from hookplugin.document import ConfigError, Document, read_document
@@ -23,12 +23,14 @@ from hookspecs.frozen import Frozen, FrozenDict, freeze
 DEFAULT_FILE: Final = "hookplugin.yaml"
 ENVIRONMENT: Final = "HOOKPLUGIN_CONFIG"
 MEMORY: Final = "sqlite:///:memory:"
+OUR_PLUGIN: Final = "webhook"
+"""The plugin that our entry point names; its settings are the whole configuration."""
 
 
 def _outbox(url: str, info: ValidationInfo) -> str:
     scheme, _, path = url.partition(":///")
     if scheme != "sqlite" or not path:
-        message = "should be sqlite:///FILE, or sqlite:///:memory:"
+        message = 'should be sqlite:///FILE, or "sqlite:///:memory:" in quotes'
         raise ValueError(message)
     return url if url == MEMORY else f"sqlite:///{(base_directory(info) / path).absolute()}"
 
@@ -42,7 +44,7 @@ class PluginChoice(Frozen):
 
     required: tuple[Name, ...] = ()
     disabled: tuple[Name, ...] = ()
-    settings: Annotated[Mapping[Name, Mapping[str, Any]], AfterValidator(freeze)] = FrozenDict()
+    settings: Annotated[Mapping[Name, Mapping[str, Any]], AfterValidator(freeze), Field(repr=False)] = FrozenDict()
 
 
 class Config(Frozen):
@@ -178,6 +180,9 @@ def _name_problems(data: object, offered: Offered) -> Iterator[Problem]:
     settings = _get(plugins, "settings")
     if isinstance(settings, Mapping):
         yield from _unknown(("plugins",), "settings", [((name,), name) for name in settings], offered.plugins)
+        if OUR_PLUGIN in settings:
+            message = "has no settings here: all of this file is its own; remove it"
+            yield Problem(("plugins", "settings", OUR_PLUGIN), message)
 
 
 def _unknown(

@@ -52,28 +52,41 @@ def discover(manager: pluggy.PluginManager, disabled: Collection[str] = ()) -> l
         if entry.name in taken:
             first = _provider(taken[entry.name])
             reason = f"{first} and {_provider(status)} both offer the name {entry.name!r}; {first} has it, remove one"
-            status = status.model_copy(update={"state": "failed", "reason": reason})
+            status = _off(status, "failed", reason)
         elif entry.name in disabled:
-            status = status.model_copy(update={"state": "disabled", "reason": "disabled by the configuration"})
+            status = _off(status, "disabled", "disabled by the configuration")
         else:
             status = _load(manager, entry, status)
-        if status.state == "failed":
-            _log.warning("the plugin %r is off: %s", status.name, status.reason)
         taken.setdefault(entry.name, status)
         statuses.append(status)
-    return statuses
+    return sorted(statuses, key=lambda status: status.name)
 
 
-def registered(manager: pluggy.PluginManager) -> list[PluginStatus]:
-    """Return the plugins that a host's own manager holds already, if they implement any of our hooks."""
+def take_over(manager: pluggy.PluginManager, disabled: Collection[str] = ()) -> list[PluginStatus]:
+    """Return the plugins that a host's own manager holds, and unregister those that cannot or must not run.
+
+    Args:
+        manager: knows our hook specifications.
+        disabled: names that must not run.
+
+    """
     distributions = {id(plugin): distribution for plugin, distribution in manager.list_plugin_distinfo()}
     statuses = []
     for name, plugin in sorted(manager.list_name_plugin(), key=lambda pair: pair[0]):
         hooks = _hooks_of(manager, plugin) if plugin is not None else ()
-        if hooks:
-            distribution = distributions.get(id(plugin))
-            package, version = (distribution.project_name, distribution.version) if distribution else (None, None)
-            statuses.append(PluginStatus(name=name, package=package, version=version, hooks=hooks))
+        if not hooks:
+            continue
+        distribution = distributions.get(id(plugin))
+        package, version = (distribution.project_name, distribution.version) if distribution else (None, None)
+        status = PluginStatus(name=name, package=package, version=version, hooks=hooks)
+        reason = refusal(manager, plugin)
+        if name in disabled:
+            status = _off(status, "disabled", "disabled by the configuration")
+        elif reason:
+            status = _off(status, "failed", reason)
+        if status.state != "active":
+            manager.unregister(name=name)
+        statuses.append(status)
     return statuses
 
 
@@ -108,7 +121,13 @@ def _load(manager: pluggy.PluginManager, entry: EntryPoint, status: PluginStatus
             return status.model_copy(update={"hooks": _hooks_of(manager, plugin)})
     except FAILURES as error:
         reason = f"it cannot be loaded: {describe(error)}"
-    return status.model_copy(update={"state": "failed", "reason": reason})
+    return _off(status, "failed", reason)
+
+
+def _off(status: PluginStatus, state: Literal["disabled", "failed"], reason: str) -> PluginStatus:
+    if state == "failed":
+        _log.warning("the plugin %r is off: %s", status.name, reason)
+    return status.model_copy(update={"state": state, "reason": reason})
 
 
 def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
@@ -144,7 +163,7 @@ def _status(entry: EntryPoint) -> PluginStatus:
 
 
 def _order(entry: EntryPoint) -> tuple[bool, str, str]:
-    """Sort by name, then by package, ours before all others: never by the order of installation."""
+    """Load ours first, then by name and package: never in the order of installation."""
     package = _status(entry).package or ""
     return package != OURS, entry.name, package
 

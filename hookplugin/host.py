@@ -14,41 +14,16 @@ from pydantic import ValidationError
 
 import hookspecs
 from hookplugin.config import Config, ConfigInput, disabled_plugins, open_document, resolve
-from hookplugin.discovery import PluginStatus, discover, registered
+from hookplugin.discovery import PluginStatus, discover, take_over
 from hookplugin.document import ConfigError, Document
 from hookplugin.isolation import FAILURES, describe, raise_together
 from hookplugin.outbox.store import OutboxError
 from hookplugin.plugins import Plugins
 from hookplugin.problems import nearest, problems_of
+from hookplugin.receipt import Receipt, Unsent
 from hookplugin.sources import PayloadError, UnknownSourceError, parse_json
-from hookplugin.webhook import DRAIN, Webhook, webhook_of
-from hookspecs import PROJECT, Alert, Context, Delivery, Outcome, Source
-from hookspecs.frozen import Frozen
-
-
-class Unsent(Frozen):
-    """Say why nobody hears of an alert."""
-
-    alert: Alert | None
-    reason: str
-
-
-class Receipt(Frozen):
-    """Say what became of alerts when they were fired."""
-
-    deliveries: tuple[Delivery, ...] = ()
-    """What was accepted."""
-    durable: bool = False
-    """Whether what was accepted outlives the process."""
-    suppressed: tuple[Unsent, ...] = ()
-    """Alerts that nobody is to hear of."""
-    refused: tuple[Unsent, ...] = ()
-    """What could not be accepted, by an error."""
-
-    @property
-    def accepted(self) -> tuple[str, ...]:
-        """Return the ids of the deliveries."""
-        return tuple(delivery.id for delivery in self.deliveries)
+from hookplugin.webhook import DRAIN, NAME, Webhook, webhook_of
+from hookspecs import PROJECT, Alert, Context, Outcome, Source
 
 
 def assemble(document: Document, *, strict: bool = False) -> tuple[Plugins, Config]:
@@ -72,24 +47,16 @@ def assemble(document: Document, *, strict: bool = False) -> tuple[Plugins, Conf
 def prepare(manager: pluggy.PluginManager, config: ConfigInput) -> Context:
     """Make the plugins of a host's own pluggy manager ready; return the context that hooks are called with.
 
-    The manager has `hookspecs` added and its plugins registered. Plugins that fail here, and those that the
-    configuration disables, are unregistered. Afterwards the host calls `alert_fired(alert=…, context=…)`, and
-    `alert_shutdown(context=…)` at its end.
+    The manager has `hookspecs` added and its plugins registered. Plugins that a `Host` would refuse, that fail here,
+    or that the configuration disables, are unregistered. Afterwards the host calls `alert_fired(alert=…, context=…)`,
+    and `alert_shutdown(context=…)` at its end.
 
     Raises:
         ConfigError: with every mistake at once.
 
     """
     document = open_document(config)
-    statuses = []
-    disabled = disabled_plugins(document)
-    for status in registered(manager):
-        if status.name in disabled:
-            manager.unregister(name=status.name)
-            change = {"state": "disabled", "reason": "disabled by the configuration"}
-            statuses.append(status.model_copy(update=change))
-        else:
-            statuses.append(status)
+    statuses = take_over(manager, disabled_plugins(document))
     plugins, checked = _register(manager, statuses, document, strict=False)
     _configure(plugins, checked, document)
     return plugins.context
@@ -169,12 +136,14 @@ class Host:
         for alert, answers in fired:
             reasons = [f"the plugin {one.plugin!r} failed: {describe(one.error)}" for one in answers if one.error]
             deliveries = [delivery for one in answers for delivery in one.value or ()]
-            if storage and deliveries:
-                reasons, deliveries = [*reasons, storage], []
+            if storage and any(one.plugin == NAME and one.value for one in answers):
+                reasons.append(storage)
+                deliveries = [delivery for one in answers if one.plugin != NAME for delivery in one.value or ()]
             accepted += deliveries
             refused += [Unsent(alert=alert, reason=reason) for reason in reasons]
             if not deliveries and not reasons:
-                suppressed.append(Unsent(alert=alert, reason="no strategy matched"))
+                reason = "no strategy matched" if webhook else f"the plugin {NAME!r} is off, and no other took it"
+                suppressed.append(Unsent(alert=alert, reason=reason))
         if self._strict:
             raise_together([answer for _, answers in fired for answer in answers], "alert_fired")
         return Receipt(
@@ -244,7 +213,9 @@ class Host:
         return _close(self._plugins, self._webhook, seconds)
 
     def __enter__(self) -> Self:
-        """Return the host."""
+        """Go on with what an earlier process has left in the outbox, and return the host."""
+        if self._webhook:
+            self._webhook.resume()
         return self
 
     def __exit__(

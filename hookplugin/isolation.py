@@ -57,8 +57,10 @@ def call_each(
         name = implementation.plugin_name
         try:
             given = arguments(name)
-            # not through a hook caller of pluggy's: it needs plugins that are hashable
-            value = implementation.function(*(given[argument] for argument in implementation.argnames))
+            # Not through a hook caller of pluggy's: it needs plugins that are hashable. An implementation may take
+            # fewer arguments than the hook has, and with a default some that only newer hooks have.
+            named = {argument: given[argument] for argument in implementation.kwargnames if argument in given}
+            value = implementation.function(*(given[argument] for argument in implementation.argnames), **named)
             answers.append(Answer(name, read(value)))
         except FAILURES as error:
             _log.warning("the plugin %r failed in %s: %s", name, hook, describe(error))

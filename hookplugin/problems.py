@@ -33,13 +33,21 @@ def path_text(path: Path) -> str:
     return written.removeprefix(".")
 
 
-def nearest(word: object, allowed: Iterable[str]) -> str:
-    """Return the end of an error message: the nearest of the allowed names, or all of them."""
+def nearest(word: object, allowed: Iterable[str], otherwise: str | None = None) -> str:
+    """Return the end of an error message: the nearest of the allowed names.
+
+    Args:
+        word: what was written.
+        allowed: the names that are allowed.
+        otherwise: what to say if none is near; all of them if not given.
+
+    """
     names = sorted(allowed)
-    if isinstance(word, str):
-        close = difflib.get_close_matches(word, names, n=1)
-        if close:
-            return f"; did you mean {close[0]!r}?"
+    close = difflib.get_close_matches(word, names, n=1) if isinstance(word, str) else []
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    if otherwise is not None:
+        return f"; {otherwise}"
     return f"; there is {', '.join(names)}" if names else "; there is none"
 
 

@@ -17,6 +17,7 @@ from hookspecs.frozen import text
 
 SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
+_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
 
@@ -52,16 +53,11 @@ def parse_zone(value: object) -> ZoneInfo:
         if isinstance(value, str) and value.strip():
             return ZoneInfo(value.strip())
     except (ValueError, OSError, LookupError):  # zoneinfo raises each of them for some malformed name
-        message = f"unknown time zone {value!r}{nearest_zone(str(value))}"
+        hint = nearest(value, available_timezones(), "write one like Europe/Berlin or UTC")
+        message = f"unknown time zone {value!r}{hint}"
         raise ValueError(message) from None
     message = "should be the name of a time zone, like Europe/Berlin"
     raise ValueError(message)
-
-
-def nearest_zone(name: str) -> str:
-    """Return the end of an error message: the nearest zone, or what a zone looks like."""
-    hint = nearest(name, available_timezones())
-    return hint if "did you mean" in hint else "; write one like Europe/Berlin or UTC"
 
 
 def base_directory(info: ValidationInfo) -> Path:
@@ -91,7 +87,9 @@ def read_reference(value: object, info: ValidationInfo) -> object:
 
 def _read_env(name: str) -> str:
     if name not in os.environ:
-        message = f"the environment variable {name!r} is not set"
+        # only what looks like the name of a variable is shown: a secret may stand here by mistake
+        shown = repr(name) if _VARIABLE.fullmatch(name) else "named here"
+        message = f"the environment variable {shown} is not set"
         raise ValueError(message)
     value = os.environ[name]
     if value != text(value):

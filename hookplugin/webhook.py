@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, cast
 
-from hookplugin.config import Config
-from hookplugin.delivery.deliverer import Deliverer
+from hookplugin.config import OUR_PLUGIN, Config
+from hookplugin.delivery.deliverer import Deliverer, outcome_text
 from hookplugin.delivery.dispatcher import Dispatcher
 from hookplugin.outbox.store import OutboxError, Store
 from hookplugin.strategy.selection import Verdict, compile_strategy, receivers_of
@@ -19,8 +19,8 @@ from hookspecs import Alert, Context, Delivery, Outcome, hookimpl
 
 _log = logging.getLogger("hookplugin")
 
-NAME: Final = "webhook"
-"""Of our entry point, and of our part of a context's state."""
+NAME: Final = OUR_PLUGIN
+"""Of our part of a context's state."""
 
 DRAIN: Final = 10.0
 """Seconds that `alert_shutdown` gives to what is not delivered yet."""
@@ -41,13 +41,16 @@ class Webhook:
             compile_strategy(strategy, context.registry.filters, context.timezone) for strategy in config.strategies
         ]
         self._bodies: Final = {receiver.name: receiver.body for receiver in config.receivers}
+        self._announce: Final = context.announce
         limits = {receiver.name: receiver.max_in_flight for receiver in config.receivers}
         deliverer = Deliverer(config.receivers, context.registry.renderers)
-        self._dispatcher: Final = Dispatcher(self.store, limits, deliverer.deliver, context.announce)
+        self._dispatcher: Final = Dispatcher(self.store, limits, deliverer.deliver, self._settled)
         self._thread: Final = threading.local()
         self._closed = False
-        if self.store.unsettled(limits):  # an earlier process has left them
-            self._dispatcher.wake()
+
+    def resume(self) -> None:
+        """Deliver what an earlier process has left; this starts threads."""
+        self._dispatcher.wake()
 
     def verdicts(self, alert: Alert) -> list[Verdict]:
         """Say what each strategy makes of an alert now."""
@@ -111,6 +114,11 @@ class Webhook:
         if deliveries:
             self.store.accept(deliveries)
             self._dispatcher.wake()
+
+    def _settled(self, delivery: Delivery, outcome: Outcome) -> None:
+        if outcome.state == "dead":
+            _log.warning("delivery %s to %r is dead: %s", delivery.id, delivery.receiver, outcome_text(outcome))
+        self._announce(delivery, outcome)
 
     def _new_id(self) -> str:
         """Make an id that sorts by time, which keeps inserts at the end of the index."""

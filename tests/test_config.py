@@ -24,6 +24,7 @@ RECEIVER = {"name": "ops", "url": "http://example.com/hook"}
 STRATEGY = {"name": "all", "receivers": ["ops"]}
 TOP = "defaults, outbox, plugins, receivers, severities, strategies, timezone"
 OF_RECEIVER = "auth, body, headers, max_in_flight, name, timeout, url"
+ADDRESS = "should be an address that begins with http:// or https://, a host and perhaps a port"
 PRIORITIES = "emergency (0), critical (1), warning (2)"
 
 Load = Callable[[str], Config]
@@ -102,8 +103,7 @@ def test_every_mistake_is_reported_at_once_with_file_line_path_and_what_is_allow
         "hookplugin.yaml:2: recievers: unknown key; did you mean 'receivers'?",
         "hookplugin.yaml:4: defaults.body: unknown body 'hertzbaet'; did you mean 'hertzbeat'?",
         "hookplugin.yaml:5: defaults.timeout.connect: not a duration; write one like 500ms, 3s, 5m, 4h, 1d",
-        "hookplugin.yaml:8: receivers[0].url: should be an address that begins with http:// or https://, a host and "
-        "perhaps a port",
+        f"hookplugin.yaml:8: receivers[0].url: {ADDRESS}",
         "hookplugin.yaml:9: receivers[0].max_in_flight: should be at least 1",
         "hookplugin.yaml:10: receivers[1].name: 'ops' is the name of receivers[0] already; choose another",
         "hookplugin.yaml:11: receivers[1].url: the environment variable 'HOOKPLUGIN_TEST_NOT_SET' is not set",
@@ -111,7 +111,7 @@ def test_every_mistake_is_reported_at_once_with_file_line_path_and_what_is_allow
         "hookplugin.yaml:12: receivers[2].url: should be text",
         "hookplugin.yaml:15: strategies[0].receivers[0]: unknown receiver 'opz'; did you mean 'ops'?",
         f"hookplugin.yaml:16: strategies[0].priorities[0]: not a priority; write one of {PRIORITIES}",
-        "hookplugin.yaml:17: strategies[0].days[0]: not a day; did you mean 'mon'?",
+        "hookplugin.yaml:17: strategies[0].days[0]: not a day; did you mean 'monday'?",
         "hookplugin.yaml:18: strategies[0].enabled: should be true or false",
         "hookplugin.yaml:20: strategies[1].receivers: should name at least 1",
         "hookplugin.yaml:22: plugins.required[0]: unknown plugin 'webhok'; did you mean 'webhook'?",
@@ -131,7 +131,10 @@ def test_every_mistake_is_reported_at_once_with_file_line_path_and_what_is_allow
             receiver(auth={"basic": {"user": "x", "username": "a", "password": "b"}}),
             "receivers[0].auth.basic.user: unknown key; did you mean 'username'?",
         ),
-        ({"defaults": {"name": "x"}}, "defaults.name: unknown key; there is auth, body, headers, max_in_flight, timeout"),
+        (
+            {"defaults": {"name": "x"}},
+            "defaults.name: unknown key; there is auth, body, headers, max_in_flight, timeout",
+        ),
         ({"plugins": {"require": []}}, "plugins.require: unknown key; did you mean 'required'?"),
         (strategy(reciever="ops"), "strategies[0].reciever: unknown key; did you mean 'receivers'?"),
         (strategy(receivers=["opps"]), "strategies[0].receivers[0]: unknown receiver 'opps'; did you mean 'ops'?"),
@@ -140,29 +143,46 @@ def test_every_mistake_is_reported_at_once_with_file_line_path_and_what_is_allow
         (receiver(body="caht"), "receivers[0].body: unknown body 'caht'; did you mean 'chat'?"),
         (strategy(body="xyz"), "strategies[0].body: unknown body 'xyz'; there is chat, hertzbeat"),
         (strategy(filters=["nois"]), "strategies[0].filters[0]: unknown filter 'nois'; did you mean 'noise'?"),
-        (strategy(timezone="Europe/Pariss"), "strategies[0].timezone: unknown time zone 'Europe/Pariss'; did you mean "
-         "'Europe/Paris'?"),
+        (
+            strategy(timezone="Europe/Pariss"),
+            "strategies[0].timezone: unknown time zone 'Europe/Pariss'; did you mean 'Europe/Paris'?",
+        ),
         ({"timezone": "Mars"}, "timezone: unknown time zone 'Mars'; write one like Europe/Berlin or UTC"),
         ({"timezone": 3}, "timezone: should be the name of a time zone, like Europe/Berlin"),
-        ({"timezone": "../../etc/passwd"}, "timezone: unknown time zone '../../etc/passwd'; write one like Europe/Berlin "
-         "or UTC"),
-        (strategy(days=["thurs"]), "strategies[0].days[0]: not a day; did you mean 'thu'?"),
-        (strategy(days=["xyz"]), "strategies[0].days[0]: not a day; there is fri, mon, sat, sun, thu, tue, wed"),
+        (
+            {"timezone": "../../etc/passwd"},
+            "timezone: unknown time zone '../../etc/passwd'; write one like Europe/Berlin or UTC",
+        ),
+        (strategy(days=["thurs"]), "strategies[0].days[0]: not a day; did you mean 'thursday'?"),
+        (strategy(days=["xyz"]), "strategies[0].days[0]: not a day; write mon, tue, wed, thu, fri, sat, sun"),
         (strategy(priorities=["urgent"]), f"strategies[0].priorities[0]: not a priority; write one of {PRIORITIES}"),
         (strategy(priorities=[3]), f"strategies[0].priorities[0]: not a priority; write one of {PRIORITIES}"),
         (strategy(priorities=[True]), f"strategies[0].priorities[0]: not a priority; write one of {PRIORITIES}"),
-        (strategy(statuses=["gone"]), "strategies[0].statuses[0]: not a status; write one of firing (0), pending (1), "
-         "recovered (2), processed (3)"),
+        (
+            strategy(statuses=["gone"]),
+            (
+                "strategies[0].statuses[0]: not a status; write one of firing (0), pending (1), "
+                "recovered (2), processed (3)"
+            ),
+        ),
         (strategy(tags_mode="some"), "strategies[0].tags_mode: should be 'all' or 'any'"),
         (strategy(receivers="ops"), "strategies[0].receivers: should be a list"),
-        (strategy(match_all=True, days=["mon"], tags={}), "strategies[0]: match_all lets every alert pass; remove it, or "
-         "remove tags, days"),
+        (
+            strategy(match_all=True, days=["mon"], tags={"a": "b"}),
+            "strategies[0]: match_all lets every alert pass; remove it, or remove tags, days",
+        ),
         ({"severities": {"page": "emergncy"}}, f"severities.page: not a priority; write one of {PRIORITIES}"),
         ({"severities": {1: "critical"}}, "severities[1]: should be text"),
-        ({"outbox": "postgres://user:S3cret@db"}, "outbox: should be sqlite:///FILE, or sqlite:///:memory:"),
-        ({"outbox": "sqlite:///"}, "outbox: should be sqlite:///FILE, or sqlite:///:memory:"),
+        (
+            {"outbox": "postgres://user:S3cret@db"},
+            'outbox: should be sqlite:///FILE, or "sqlite:///:memory:" in quotes',
+        ),
+        ({"outbox": "sqlite:///"}, 'outbox: should be sqlite:///FILE, or "sqlite:///:memory:" in quotes'),
         ({"plugins": {"disabled": ["othr"]}}, "plugins.disabled[0]: unknown plugin 'othr'; did you mean 'other'?"),
-        ({"plugins": {"settings": {"othr": {}}}}, "plugins.settings.othr: unknown plugin 'othr'; did you mean 'other'?"),
+        (
+            {"plugins": {"settings": {"othr": {}}}},
+            "plugins.settings.othr: unknown plugin 'othr'; did you mean 'other'?",
+        ),
         ({"plugins": {"settings": {"other": "x"}}}, "plugins.settings.other: should be a map of keys and values"),
         ({"plugins": {"required": ["broken"]}}, "plugins.required[0]: the plugin 'broken' is off: it cannot be loaded"),
         ({"receivers": {"ops": {}}}, "receivers: should be a list, not a map"),
@@ -173,7 +193,7 @@ def test_every_mistake_is_reported_at_once_with_file_line_path_and_what_is_allow
         (receiver(max_in_flight=1001), "receivers[0].max_in_flight: should be at most 1000"),
         (receiver(auth={}), "receivers[0].auth: should hold either basic or bearer"),
     ],
-)  # fmt: skip
+)
 def test_a_typo_is_one_problem_with_the_nearest_name_or_all_that_are_allowed(
     config: Mapping[str, Any], mistake: str
 ) -> None:
@@ -220,7 +240,10 @@ def test_a_file_that_holds_no_map_is_refused(data: object, tmp_path: Path) -> No
 @pytest.mark.parametrize("second", ["ops", " ops ", "ops\t"])
 @pytest.mark.parametrize("section", ["receivers", "strategies"])
 def test_two_things_cannot_share_a_name_even_with_spaces_around_it(section: str, second: str) -> None:
-    items = {"receivers": [RECEIVER], "strategies": [{"name": "ops", "receivers": ["ops"]}]}
+    items: dict[str, list[dict[str, Any]]] = {
+        "receivers": [RECEIVER],
+        "strategies": [{"name": "ops", "receivers": ["ops"]}],
+    }
     config = {**items, section: [items[section][0], {**items[section][0], "name": second}]}
     assert problems(config) == [f"{section}[1].name: 'ops' is the name of {section}[0] already; choose another"]
 
@@ -375,7 +398,7 @@ def test_a_model_is_checked_against_what_plugins_offer_too() -> None:
 def test_a_configuration_cannot_be_changed() -> None:
     config = check({**strategy(tags={"a": "b"}), "plugins": {"settings": {"other": {"deep": {"a": [1]}}}}})
     with pytest.raises(ValueError, match="frozen"):
-        config.outbox = "sqlite:///other.db"  # type: ignore[misc]  # that is the point
+        config.outbox = "sqlite:///other.db"
     with pytest.raises(TypeError, match="cannot be changed"):
         config.plugins.settings["other"]["deep"]["a"] = 2
     assert config.plugins.settings["other"]["deep"]["a"] == (1,)
@@ -494,3 +517,8 @@ def test_a_model_that_was_made_by_hand_hides_its_secrets_too() -> None:
 def test_a_plugin_that_the_configuration_names_may_be_there(state: str) -> None:
     config = check({"plugins": {state: ["other"]}})
     assert getattr(config.plugins, state) == ("other",)
+
+
+def test_the_webhook_plugin_has_no_settings_of_its_own() -> None:
+    with pytest.raises(ConfigError, match=r"plugins\.settings\.webhook: has no settings here"):
+        Host({"plugins": {"settings": {"webhook": {"x": 1}}}})

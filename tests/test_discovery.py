@@ -26,8 +26,10 @@ def statuses(config: dict[str, object] | None = None) -> dict[str, PluginStatus]
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ("import no_such_module_at_all", "it cannot be loaded: ModuleNotFoundError: No module named "
-         "'no_such_module_at_all'"),
+        (
+            "import no_such_module_at_all",
+            "it cannot be loaded: ModuleNotFoundError: No module named 'no_such_module_at_all'",
+        ),
         ("raise SystemExit(3)", "it cannot be loaded: SystemExit: 3"),
         ("import sys; sys.exit()", "it cannot be loaded: SystemExit"),
         ("1 / 0", "it cannot be loaded: ZeroDivisionError: division by zero"),
@@ -37,21 +39,33 @@ def statuses(config: dict[str, object] | None = None) -> dict[str, PluginStatus]
         ("def alert_fired(alert): ...", "it implements no hook; mark functions with @hookplugin.hookimpl"),
         (HEAD + "@hookimpl\ndef alert_fird(alert): ...", "there is no hook 'alert_fird'; did you mean 'alert_fired'?"),
         (HEAD + "@hookimpl(specname='xyz')\ndef f(): ...", f"there is no hook 'xyz'; there is {HOOKS}"),
-        (HEAD + "@hookimpl\nasync def alert_fired(alert): ...", "alert_fired is async; nobody would await it, write a "
-         "plain function"),
-        (HEAD + "@hookimpl\nasync def alert_fired(alert):\n    yield", "alert_fired is async; nobody would await it, "
-         "write a plain function"),
-        (HEAD + "@hookimpl\ndef alert_fired(alert):\n    yield", "alert_fired is a generator; it would run late and "
-         "outside the call, return a list"),
-        (HEAD + "@hookimpl(wrapper=True)\ndef alert_fired(alert):\n    return (yield)", "alert_fired is a wrapper; "
-         "wrappers could stop the other plugins, write a plain function"),
-        (HEAD + "@hookimpl(hookwrapper=True)\ndef alert_fired(alert):\n    yield", "alert_fired is a wrapper; "
-         "wrappers could stop the other plugins, write a plain function"),
+        (
+            HEAD + "@hookimpl\nasync def alert_fired(alert): ...",
+            "alert_fired is async; nobody would await it, write a plain function",
+        ),
+        (
+            HEAD + "@hookimpl\nasync def alert_fired(alert):\n    yield",
+            "alert_fired is async; nobody would await it, write a plain function",
+        ),
+        (
+            HEAD + "@hookimpl\ndef alert_fired(alert):\n    yield",
+            "alert_fired is a generator; it would run late and outside the call, return a list",
+        ),
+        (
+            HEAD + "@hookimpl(wrapper=True)\ndef alert_fired(alert):\n    return (yield)",
+            "alert_fired is a wrapper; wrappers could stop the other plugins, write a plain function",
+        ),
+        (
+            HEAD + "@hookimpl(hookwrapper=True)\ndef alert_fired(alert):\n    yield",
+            "alert_fired is a wrapper; wrappers could stop the other plugins, write a plain function",
+        ),
         (HEAD + "@hookimpl\ndef alert_fired(alert, colour): ...", "it cannot be loaded: PluginValidationError: "),
-        (HEAD + "@hookimpl\ndef alert_fired(alert): ...\n@hookimpl(specname='alert_fired')\ndef again(alert): ...",
-         "it implements 'alert_fired' twice; let one function call the other"),
+        (
+            HEAD + "@hookimpl\ndef alert_fired(alert): ...\n@hookimpl(specname='alert_fired')\ndef again(alert): ...",
+            "it implements 'alert_fired' twice; let one function call the other",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_broken_plugin_is_off_with_the_reason_and_the_others_run(
     install: Install, caplog: pytest.LogCaptureFixture, code: str, reason: str
 ) -> None:
@@ -65,7 +79,7 @@ def test_a_broken_plugin_is_off_with_the_reason_and_the_others_run(
     assert broken.reason is not None
     assert broken.reason.startswith(reason)
     assert (broken.hooks, broken.offers) == ((), ())
-    assert [name for name, status in found.items() if status.state == "active"] == ["webhook", "aaa", "zzz"]
+    assert [name for name, status in found.items() if status.state == "active"] == ["aaa", "webhook", "zzz"]
     assert f"the plugin 'broken' is off: {broken.reason}" in caplog.text
 
 
@@ -168,7 +182,7 @@ def test_nobody_can_displace_ours(install: Install, name: str, target: str) -> N
         "plugins": {"required": ["webhook"]},
     }
     with Host(config) as host:
-        ours, other = host.plugins
+        ours, other = sorted(host.plugins, key=lambda status: status.package != "hookplugin")
         assert len(host.fire(Alert(content="x")).accepted) == 1
     assert (ours.name, ours.package, ours.state) == ("webhook", "hookplugin", "active")
     assert (other.name, other.package) == (name, "aaa")
@@ -209,12 +223,18 @@ def test_all_that_is_not_disabled_is_active_also_when_others_are_required(instal
     [
         ("1 / 0", [], "it cannot be loaded: ZeroDivisionError: division by zero"),
         (GOOD, ["thing"], "disabled by the configuration"),
-        (HEAD + "@hookimpl\ndef alert_register():\n    1 / 0", [], "alert_register failed: ZeroDivisionError: division "
-         "by zero"),
-        (HEAD + "@hookimpl\ndef alert_configure():\n    1 / 0", [], "alert_configure failed: ZeroDivisionError: "
-         "division by zero"),
+        (
+            HEAD + "@hookimpl\ndef alert_register():\n    1 / 0",
+            [],
+            "alert_register failed: ZeroDivisionError: division by zero",
+        ),
+        (
+            HEAD + "@hookimpl\ndef alert_configure():\n    1 / 0",
+            [],
+            "alert_configure failed: ZeroDivisionError: division by zero",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_required_plugin_that_is_off_refuses_the_configuration(
     install: Install, code: str, disabled: list[str], reason: str
 ) -> None:

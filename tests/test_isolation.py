@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -54,7 +55,7 @@ def half_way(_: Alert) -> Iterator[float]:
 
 
 def exits_half_way(_: Alert) -> Iterator[None]:
-    return (exits(ALERT) for _ in "x")
+    return (sys.exit(4) for _ in "x")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_a_plugin_that_fails_costs_only_its_own_answer(
     assert [record.getMessage().partition(": ")[0] for record in caplog.records] == [
         "the plugin 'b' failed in alert_fired"
     ]
-    assert ALERT == Alert(content="disk full", tags={"env": "prod"}, raw={"deep": [1]})
+    assert Alert(content="disk full", tags={"env": "prod"}, raw={"deep": [1]}) == ALERT
 
 
 def test_plugins_are_called_in_the_order_of_their_names_whatever_they_ask_for() -> None:

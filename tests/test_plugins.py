@@ -104,21 +104,26 @@ def test_a_plugin_that_fails_in_a_hook_leaves_the_good_ones_and_the_alert_alone(
         ("[None]", "TypeError: it returned NoneType where a Delivery should be"),
         ("{'id': 1}", "TypeError: it returned str where a Delivery should be"),
         ("[alert]", "TypeError: it returned Alert where a Delivery should be"),
-        ("Delivery(id='mmm', alert=alert, receiver='r', body='b')", "TypeError: it returned tuple where a Delivery "
-         "should be"),
+        (
+            "Delivery(id='mmm', alert=alert, receiver='r', body='b')",
+            "TypeError: it returned tuple where a Delivery should be",
+        ),
         ("(1 / number for number in (1, 0))", "ZeroDivisionError: division by zero"),
-        ("(Delivery(id=1 / n, alert=alert, receiver='r', body='b') for n in [0])", "ZeroDivisionError: division by zero"),
+        (
+            "(Delivery(id=1 / n, alert=alert, receiver='r', body='b') for n in [0])",
+            "ZeroDivisionError: division by zero",
+        ),
         ("(exit() for _ in 'x')", "SystemExit: None"),
     ],
-)  # fmt: skip
+)
 def test_junk_from_a_plugin_is_refused_and_what_the_others_accepted_stands(
     install: Install, httpserver: HTTPServer, answer: str, reason: str
 ) -> None:
     install("mmm", f"{HEAD}@hookimpl\ndef alert_fired(alert):\n    return {answer}\n")
     with Host(config(httpserver)) as host:
         receipt = host.fire(Alert(content="disk full"))
-        assert [outcome and outcome.state for outcome in host.wait(receipt).values()].count("delivered") == 1
     assert len(receipt.accepted) == 3
+    assert [request.headers["webhook-id"] in receipt.accepted for request, _ in httpserver.log] == [True]
     assert [refused.reason for refused in receipt.refused] == [f"the plugin 'mmm' failed: {reason}"]
     assert status(host, "mmm").state == "active"
 
@@ -288,6 +293,22 @@ def test_an_old_plugin_that_knows_fewer_arguments_works(install: Install, httpse
     import hookplugin_old  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports]
 
     assert hookplugin_old.calls == list(HOOKS)
+
+
+def test_a_plugin_may_take_with_a_default_what_only_newer_hooks_have(install: Install) -> None:
+    code = """
+        from hookplugin import hookimpl
+        heard = []
+        @hookimpl
+        def alert_fired(alert, context=None, urgency="unknown"):
+            heard.append((alert.content, context is not None, urgency))
+    """
+    install("newer", code)
+    with Host({}, strict=True) as host:
+        host.fire(Alert(content="disk full"))
+    import hookplugin_newer  # type: ignore[import-not-found]  # the fixture has installed it
+
+    assert hookplugin_newer.heard == [("disk full", True, "unknown")]
 
 
 def test_a_plugin_that_failed_to_configure_hears_of_no_alert(install: Install) -> None:

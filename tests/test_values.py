@@ -148,8 +148,8 @@ def test_a_file_is_looked_for_beside_the_configuration_or_else_where_we_are(
     [
         ("OPS_TOKEN", None, "the environment variable 'OPS_TOKEN' is not set"),
         ("OPS_TOKEN", "", "env 'OPS_TOKEN' is empty"),
-        ("", None, "the environment variable '' is not set"),
-        ("A=B", None, "the environment variable 'A=B' is not set"),
+        ("", None, "the environment variable named here is not set"),
+        ("xoxb-a-token-by-mistake", None, "the environment variable named here is not set"),
     ],
 )
 def test_a_variable_that_is_missing_or_empty_is_refused(

@@ -21,7 +21,8 @@ from rich.table import Table
 from hookplugin.cli.common import ConfigOption, JsonOption, console, print_json
 from hookplugin.delivery.deliverer import outcome_text
 from hookplugin.discovery import PluginStatus
-from hookplugin.host import Host, Receipt
+from hookplugin.host import Host
+from hookplugin.receipt import Receipt
 from hookplugin.webhook import webhook_of
 from hookspecs import Delivery, Outcome
 

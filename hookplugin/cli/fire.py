@@ -21,7 +21,8 @@ from hookplugin.cli.common import (
 )
 from hookplugin.config import find_file
 from hookplugin.delivery.deliverer import outcome_text
-from hookplugin.host import Host, Receipt
+from hookplugin.host import Host
+from hookplugin.receipt import Receipt
 from hookplugin.sources import PayloadError, UnknownSourceError
 from hookplugin.values import parse_duration
 from hookspecs import Outcome

@@ -38,14 +38,9 @@ class Deliverer:
         """Make one attempt; never raises."""
         try:
             outcome = self._sender(delivery.receiver).send(delivery.id, self.render(delivery))
-        except Exception as error:  # noqa: BLE001 - a sender thread must outlive our own mistakes
+        except BaseException as error:  # noqa: BLE001 - nobody but us would catch it in a sender thread
             _log.exception("delivery %s to %r failed by an error of our own", delivery.id, delivery.receiver)
             outcome = Outcome(state="dead", reason=Reason.failed, detail=type(error).__name__)
-        if outcome.state == "dead":
-            _log.warning(
-                "delivery %s to %r is dead: %s",
-                delivery.id, delivery.receiver, outcome_text(outcome),
-            )  # fmt: skip
         return outcome
 
     def render(self, delivery: Delivery) -> Body:

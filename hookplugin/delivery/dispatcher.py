@@ -52,6 +52,8 @@ class Dispatcher:
     def wait(self, ids: Sequence[str], seconds: float) -> dict[str, Outcome | None]:
         """Wait until all these deliveries are settled, or the time is over; return their outcomes.
 
+        What is not in the outbox has none, and is not waited for.
+
         Raises:
             OutboxError: the storage does not answer.
 
@@ -103,7 +105,7 @@ class _Crew:
                 outcomes = self._store.outcomes(ids)
                 left = deadline - time.monotonic()
                 if left <= 0 or all(outcomes.values()):
-                    return outcomes
+                    return dict.fromkeys(ids) | outcomes
                 self._changed.wait(left)
 
     def close(self, seconds: float) -> int:
@@ -149,8 +151,9 @@ class _Crew:
                 claimed = self._store.claim(room) if room else []
             except OutboxError as error:
                 _log.error("%s; asking again in %g s", error, _STORAGE_PAUSE)
-                time.sleep(_STORAGE_PAUSE)
-                self._due = True
+                with self._changed:
+                    self._due = True
+                    self._changed.wait_for(lambda: self._stopping, _STORAGE_PAUSE)
                 continue
             for delivery in claimed:
                 self._hand_out(delivery)

@@ -13,15 +13,17 @@ VERSION: Final = 1
 SCHEMA: Final = (
     """create table if not exists outbox(
         seq integer primary key, id text not null unique, receiver text not null, body text not null,
-        strategies text not null, alert text not null, state integer not null default 0, due real not null,
+        strategies text not null, alert text not null, state integer not null default 0,
+        accepted real not null, due real not null default 0,
         attempts integer not null default 0, owner text, settled real,
         reason text, status integer, milliseconds real, detail text)""",
     "create index if not exists outbox_due on outbox(receiver, due, seq) where state = 0",
     "create index if not exists outbox_claimed on outbox(owner) where state = 2",
 )
 
-ACCEPT: Final = """insert into outbox(id, receiver, body, strategies, alert, due)
-    values (:id, :receiver, :body, :strategies, :alert, :due)"""
+# It is due at once, whatever the time: a clock that is set back must not make it wait.
+ACCEPT: Final = """insert into outbox(id, receiver, body, strategies, alert, accepted)
+    values (:id, :receiver, :body, :strategies, :alert, :accepted)"""
 
 CLAIM: Final = """update outbox set state = 2, owner = :owner, attempts = attempts + 1
     where seq in (select seq from outbox where receiver = :receiver and state = 0 and due <= :now

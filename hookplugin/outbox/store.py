@@ -8,9 +8,7 @@ import logging
 import os
 import secrets
 import sqlite3
-import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from hookplugin.outbox import statements
+from hookplugin.outbox.handle import Handle
 from hookspecs import Alert, Delivery, Outcome, Reason
 
 MEMORY: Final = ":memory:"
@@ -30,39 +29,6 @@ _PROCESS: Final = secrets.token_hex(4)  # a container's process often gets the s
 
 class OutboxError(Exception):
     """Say that the storage failed, and how."""
-
-
-class _Handle:
-    """Hold what one process has open."""
-
-    def __init__(self) -> None:
-        self.lock: Final = threading.Lock()
-        self.connection: sqlite3.Connection | None = None
-
-    def close(self) -> None:
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
-
-
-_files: Final[weakref.WeakSet[_Handle]] = weakref.WeakSet()
-_forking: Final = threading.local()
-
-
-def _close_files() -> None:
-    """Close every file before a fork: a child would believe that it holds the locks which only its parent holds."""
-    _forking.handles = [handle for handle in list(_files) if handle.lock.acquire(timeout=_BUSY)]
-    for handle in _forking.handles:
-        handle.close()
-
-
-def _resume() -> None:
-    for handle in _forking.handles:
-        handle.lock.release()
-
-
-if hasattr(os, "register_at_fork"):  # everywhere but on Windows, where nothing forks
-    os.register_at_fork(before=_close_files, after_in_parent=_resume, after_in_child=_resume)
 
 
 class Store:
@@ -82,7 +48,8 @@ class Store:
         self.path: Final = url.removeprefix("sqlite:///")
         self.now: Final = clock
         self._closed = False
-        self._handles: dict[int, _Handle] = {}
+        self._name: Final = f"{_PROCESS}-{secrets.token_hex(4)}"
+        self._handles: dict[int, Handle] = {}
         with self._transaction():
             pass
 
@@ -98,7 +65,7 @@ class Store:
             OutboxError: none of them is.
 
         """
-        due = self.now()
+        accepted = self.now()
         try:
             rows = [
                 {
@@ -107,7 +74,7 @@ class Store:
                     "body": delivery.body,
                     "strategies": json.dumps(delivery.strategies),
                     "alert": _alert_text(delivery.alert),
-                    "due": due,
+                    "accepted": accepted,
                 }
                 for delivery in deliveries
             ]
@@ -146,7 +113,7 @@ class Store:
         self._settle(delivery.id, outcome)
 
     def outcomes(self, ids: Iterable[str]) -> dict[str, Outcome | None]:
-        """Return the outcomes of deliveries by id; none for one that has none yet.
+        """Return the outcomes of deliveries by id; none for one that has none yet, and no id that is not here.
 
         Raises:
             OutboxError: the storage does not answer.
@@ -154,7 +121,7 @@ class Store:
         """
         with self._transaction() as connection:
             rows = {wanted: connection.execute(statements.OUTCOME, {"id": wanted}).fetchone() for wanted in ids}
-        return {wanted: _outcome(row) if row else None for wanted, row in rows.items()}
+        return {wanted: _outcome(row) for wanted, row in rows.items() if row}
 
     def unsettled(self, receivers: Iterable[str]) -> int:
         """Count what waits for these receivers, and what this process has claimed for them.
@@ -172,7 +139,9 @@ class Store:
         return sum(count for (count,) in rows)
 
     def close(self) -> None:
-        """Close the storage; every later call raises OutboxError."""
+        """Give back what is claimed and close the storage; every later call raises OutboxError."""
+        with suppress(OutboxError), self._transaction() as connection:
+            connection.execute(statements.TAKE_BACK, {"owner": self._owner})
         handle = self._handle
         with handle.lock:
             self._closed = True
@@ -180,7 +149,7 @@ class Store:
 
     @property
     def _owner(self) -> str:
-        return f"{os.getpid()}-{_PROCESS}"
+        return f"{os.getpid()}-{self._name}"
 
     def _settle(self, delivery_id: str, outcome: Outcome) -> None:
         values = {
@@ -223,12 +192,10 @@ class Store:
             raise OutboxError(message) from error
 
     @property
-    def _handle(self) -> _Handle:
+    def _handle(self) -> Handle:
         """Return this process's handle: neither a connection nor a held lock survives a fork."""
-        handle = self._handles.setdefault(os.getpid(), _Handle())
-        if self.durable:
-            _files.add(handle)
-        return handle
+        pid = os.getpid()
+        return self._handles.get(pid) or self._handles.setdefault(pid, Handle(file=self.durable))
 
     def _open(self) -> sqlite3.Connection:
         if self.durable:
@@ -289,7 +256,8 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def _is_alive(owner: str) -> bool:
-    pid, _, process = owner.partition("-")
+    """Say whether the process of a claim lives; that it has closed its outbox is no question, it gave all back."""
+    pid, process, _ = owner.split("-")
     if int(pid) == os.getpid():
         return process == _PROCESS
     try:

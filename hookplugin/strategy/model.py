@@ -42,7 +42,7 @@ def _matcher(value: object) -> tuple[Matcher, ...]:
 def _day(value: object) -> object:
     day = value.strip().lower() if isinstance(value, str) else value
     if day not in DAYS and day not in DAY_NAMES:
-        message = f"not a day{nearest(day, DAYS)}"
+        message = f"not a day{nearest(day, (*DAYS, *DAY_NAMES), 'write ' + ', '.join(DAYS))}"
         raise ValueError(message)
     return str(day)[:3]
 

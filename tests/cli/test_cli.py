@@ -105,13 +105,9 @@ def test_check_warns_of_what_works_and_is_hardly_meant(run: Run, tmp_path: Path)
     (tmp_path / "hookplugin.yaml").write_text("receivers:\n  - {name: ops, url: 'http://127.0.0.1/'}\n")
     done = json.loads(run("check", "--json").stdout)
     assert (done["ok"], done["errors"]) == (True, [])
-    assert done["warnings"] == [
-        (
-            "hookplugin.yaml:1: outbox: warning: deliveries wait in memory and are lost when the process ends; name a file"
-            " to keep them"
-        ),
-        "hookplugin.yaml:2: receivers[0]: warning: 'ops' hears nothing: no enabled strategy names it",
-    ]
+    memory, unheard = done["warnings"]
+    assert memory.startswith("hookplugin.yaml:1: outbox: warning: deliveries wait in memory and are lost")
+    assert unheard == "hookplugin.yaml:2: receivers[0]: warning: 'ops' hears nothing: no enabled strategy names it"
 
 
 def test_check_opens_no_outbox(run: Run, configure: Callable[..., None], tmp_path: Path) -> None:

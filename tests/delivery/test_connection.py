@@ -11,15 +11,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeAlias
 
+import faults
 import pytest
 import trustme
+from faults import receiving
 
 from hookplugin.delivery.connection import tls_context
 from hookplugin.delivery.receiver import Receiver
 from hookplugin.delivery.sender import Sender
 from hookspecs import Body, Outcome, Reason
-from tests.delivery import faults
-from tests.delivery.faults import receiving
 
 SECRETS = ("T0P-S3CR3T-PATH", "T0P-S3CR3T-QUERY", "T0P-S3CR3T-TOKEN")
 TOTAL = 0.6

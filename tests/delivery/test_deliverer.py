@@ -99,14 +99,6 @@ def test_the_fallback_is_sent_and_counts_as_delivered(httpserver: HTTPServer) ->
     assert "fallback" in json.loads(request.get_data())
 
 
-def test_a_dead_delivery_is_logged_with_its_reason(httpserver: HTTPServer, caplog: pytest.LogCaptureFixture) -> None:
-    httpserver.expect_request("/hook").respond_with_data("no such hook", 404)
-    caplog.set_level("WARNING", "hookplugin")
-    outcome = deliverer({"chat": chat}, httpserver.url_for("/hook")).deliver(delivery())
-    assert outcome.reason is Reason.client_error
-    assert "delivery id-1 to 'ops' is dead: client_error, 404: no such hook" in caplog.text
-
-
 def test_a_receiver_that_is_not_there_any_more_is_an_error_of_our_own(caplog: pytest.LogCaptureFixture) -> None:
     outcome = deliverer({"chat": chat}).deliver(delivery(receiver="gone"))
     assert (outcome.state, outcome.reason) == ("dead", Reason.failed)

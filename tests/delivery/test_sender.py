@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+import faults
 import pytest
+from faults import receiving
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
@@ -19,8 +21,6 @@ from hookplugin.delivery.receiver import Receiver
 from hookplugin.delivery.sender import MAX_ANSWER, Sender
 from hookplugin.version import __version__
 from hookspecs import Body, Outcome, Reason
-from tests.delivery import faults
-from tests.delivery.faults import receiving
 
 BODY = Body(content='{"text": "größer 🔥"}'.encode())
 

@@ -1,0 +1,116 @@
+"""Whatever comes in: a source returns alerts or raises ValueError, and a host raises PayloadError."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hookplugin import Alert, Context, Host, PayloadError, Receipt
+from hookplugin.sources import SOURCES
+
+KEYS = [
+    "activeAt", "alarmId", "alertDefineId", "alertname", "alerts", "annotations", "content", "description",
+    "endAt", "endsAt", "fingerprint", "firstAlarmTime", "firstTriggerTime", "generatorURL", "gmtCreate",
+    "gmtUpdate", "groupKey", "id", "labels", "lastTriggerTime", "link", "monitorId", "monitorName",
+    "nextEvalInterval", "priority", "raw", "severity", "source", "startAt", "startsAt", "status", "summary",
+    "tag", "tags", "target", "thresholdId", "times", "triggerTime", "triggerTimes", "truncatedAlerts", "version",
+]  # fmt: skip
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.datetimes().map(str),
+    st.sampled_from(["4", "firing", "resolved", "critical", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00"]),
+    st.sampled_from([10**14, -(10**18), 2**64, 10**400, "2022-01-01T00:00:00+23:59:59.999", "\ud800", "\x00"]),
+    st.lists(st.integers(-1, 10**10), min_size=2, max_size=8),
+)
+JSON = st.recursive(
+    LEAVES,
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=3), children, max_size=6)
+    ),
+    max_leaves=12,
+)
+LABELS = st.dictionaries(st.sampled_from(["alertname", "severity", "monitor"]), LEAVES)
+ITEM = st.fixed_dictionaries({"labels": LABELS}, optional={key: LEAVES for key in KEYS if key != "labels"})
+GROUP = st.fixed_dictionaries({"alerts": st.lists(ITEM | JSON, max_size=3)}, optional={"version": st.just("4")})
+SINGLE = st.fixed_dictionaries(
+    {"content": st.text(max_size=8)}, optional={key: LEAVES for key in KEYS if key not in {"alerts", "content"}}
+)
+PAYLOAD = JSON | GROUP | SINGLE
+
+names = pytest.mark.parametrize("name", SOURCES)
+
+
+@names
+@settings(deadline=None)
+@given(payload=PAYLOAD, zone=st.sampled_from([None, ZoneInfo("Asia/Kolkata")]))
+def test_a_source_returns_alerts_or_raises_value_error(name: str, payload: Any, zone: ZoneInfo | None) -> None:
+    try:
+        alerts = list(SOURCES[name](payload, Context(timezone=zone)))
+    except ValueError:
+        return
+    assert all(isinstance(alert, Alert) for alert in alerts)
+    assert len(alerts) == (len(payload) if isinstance(payload, list) else len(payload.get("alerts", [0])))
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    """Take everything, and try to deliver it where nobody listens."""
+    config = {
+        "receivers": [{"name": "ops", "url": "http://127.0.0.1:9/"}],
+        "strategies": [{"name": "all", "receivers": ["ops"], "match_all": True}],
+    }
+    with Host(config, strict=True) as host:
+        yield host
+
+
+@names
+@settings(deadline=None)
+@given(payload=PAYLOAD)
+def test_through_a_host_only_payload_error_comes_out_and_nothing_is_lost(name: str, host: Host, payload: Any) -> None:
+    text = json.dumps(payload)
+    try:
+        receipt = host.receive(name, text)
+    except PayloadError:
+        return
+    assert receipt.suppressed == ()
+    assert all("cannot hold the alert" in refused.reason for refused in receipt.refused)
+    assert all(outcome and outcome.reason == "connection" for outcome in host.wait(receipt).values())
+
+
+@names
+@settings(deadline=None)
+@given(payload=st.binary(max_size=30) | st.text(max_size=30))
+def test_what_is_no_json_is_a_payload_error(name: str, host: Host, payload: bytes | str) -> None:
+    try:
+        receipt = host.receive(name, payload)
+    except PayloadError:
+        return
+    assert json.loads(payload) == []
+    assert receipt == Receipt()
+
+
+@names
+@pytest.mark.parametrize("payload", ["[" * 100_000, '{"alerts":' * 50_000, "[" * 100_000 + "]" * 100_000])
+def test_nesting_without_end_is_a_payload_error(name: str, host: Host, payload: str) -> None:
+    with pytest.raises(PayloadError):
+        host.receive(name, payload)
+
+
+@names
+def test_a_payload_that_is_deep_but_parsed_is_a_payload_error(name: str, host: Host) -> None:
+    deep: Any = "x"
+    for _ in range(900):
+        deep = {"content": "x", "alerts": [{"labels": {"alertname": "x"}, "more": deep}], "raw": deep}
+    with pytest.raises(PayloadError, match=r"nested|alerts should be a list"):
+        host.receive(name, deep)

@@ -1,0 +1,545 @@
+"""A host from its start to its end: what is fired arrives, and the receipt says what did not."""
+
+from __future__ import annotations
+
+import gc
+import json
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pluggy
+import pytest
+from pytest_httpserver import HTTPServer
+
+import hookplugin
+import hookspecs
+from hookplugin import Alert, Context, Host, PayloadError, UnknownSourceError, hookimpl
+
+Install = Callable[..., None]
+
+HEAD = "from hookplugin import Alert, Context, Delivery, Registry, hookimpl\n"
+ALERT = Alert(content="disk full", priority="critical", tags={"env": "prod"})
+
+
+@pytest.fixture
+def receiver(httpserver: HTTPServer) -> dict[str, Any]:
+    """Return a configuration with one receiver that hears of everything."""
+    httpserver.expect_request("/hook").respond_with_data()
+    return config(httpserver.url_for("/hook"))
+
+
+def config(url: str, **keys: object) -> dict[str, Any]:
+    return {
+        "receivers": [{"name": "ops", "url": url}],
+        "strategies": [{"name": "all", "receivers": ["ops"]}],
+        **keys,
+    }
+
+
+def heard(server: HTTPServer) -> list[str]:
+    """Return the ids of what arrived."""
+    return [request.headers["webhook-id"] for request, _ in server.log]
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Return the URL of a receiver that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+
+def test_what_is_fired_arrives_under_the_ids_of_the_receipt(httpserver: HTTPServer, receiver: dict[str, Any]) -> None:
+    with Host(receiver) as host:
+        receipt = host.fire(ALERT)
+        (outcome,) = host.wait(receipt).values()
+    assert outcome
+    assert (outcome.state, outcome.status) == ("delivered", 200)
+    assert heard(httpserver) == list(receipt.accepted)
+    assert json.loads(httpserver.log[0][0].data)["content"] == "disk full"
+    assert (receipt.suppressed, receipt.refused) == ((), ())
+
+
+def test_several_alerts_share_one_receipt_in_their_order(httpserver: HTTPServer, receiver: dict[str, Any]) -> None:
+    receiver["strategies"][0]["priorities"] = ["critical"]
+    alerts = [Alert(content=str(number), priority=number % 3) for number in range(6)]
+    with Host(receiver) as host:
+        receipt = host.fire_all(iter(alerts))
+    assert [delivery.alert.content for delivery in receipt.deliveries] == ["1", "4"]
+    assert [unsent.alert for unsent in receipt.suppressed] == [alert for alert in alerts if alert.priority != 1]
+    assert {unsent.reason for unsent in receipt.suppressed} == {"no strategy matched"}
+    assert sorted(heard(httpserver)) == sorted(receipt.accepted)
+    with Host(receiver) as host:
+        assert host.fire_all([]) == hookplugin.Receipt()
+
+
+@pytest.mark.parametrize("outbox", ["sqlite:///:memory:", "sqlite:///outbox.db"])
+def test_a_receipt_is_durable_where_there_is_a_file(
+    outbox: str, receiver: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Host({**receiver, "outbox": outbox}) as host:
+        assert host.fire(ALERT).durable == (tmp_path / "outbox.db").exists()
+
+
+def test_a_storage_that_fails_refuses_the_alert_and_raises_nothing(
+    httpserver: HTTPServer, receiver: dict[str, Any], tmp_path: Path
+) -> None:
+    receiver["strategies"][0]["priorities"] = ["critical"]
+    receiver["outbox"] = f"sqlite:///{tmp_path}/outbox.db"
+    with Host(receiver) as host:
+        with closing(sqlite3.connect(tmp_path / "outbox.db")) as other:
+            other.execute("drop table outbox")
+        receipt = host.fire_all([ALERT, Alert(content="nobody is to hear of it")])
+        assert host.wait(receipt) == {}
+        assert host.wait(hookplugin.Receipt(deliveries=(delivery(),)), 0.0) == {"1": None}
+    assert (receipt.accepted, receipt.durable) == ((), False)
+    ((alert, reason),) = [(unsent.alert, unsent.reason) for unsent in receipt.refused]
+    assert alert == ALERT
+    assert reason == f"the outbox {tmp_path}/outbox.db failed: no such table: outbox"
+    assert [unsent.alert and unsent.alert.content for unsent in receipt.suppressed] == ["nobody is to hear of it"]
+    assert httpserver.log == []
+
+
+def delivery() -> hookplugin.Delivery:
+    return hookplugin.Delivery(id="1", alert=ALERT, receiver="ops", body="hertzbeat")
+
+
+def test_a_host_that_is_closed_refuses_what_it_cannot_store(httpserver: HTTPServer, receiver: dict[str, Any]) -> None:
+    host = Host(receiver)
+    assert host.close() == 0
+    receipt = host.fire(ALERT)
+    assert receipt.accepted == ()
+    assert [unsent.alert for unsent in receipt.refused] == [ALERT]
+    assert host.close() == 0
+    assert httpserver.log == []
+
+
+def test_an_outbox_that_cannot_be_opened_is_a_mistake_in_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(hookplugin.ConfigError, match="configuration: outbox: cannot open the outbox"):
+        Host({"outbox": f"sqlite:///{tmp_path}/none/outbox.db"})
+    (tmp_path / "text.db").write_text("this is no database, but quite long enough to be taken for one" * 50)
+    with pytest.raises(hookplugin.ConfigError, match="configuration: outbox: "):
+        Host({"outbox": f"sqlite:///{tmp_path}/text.db"})
+
+
+def test_a_file_gives_a_host_with_its_lines(tmp_path: Path, httpserver: HTTPServer, receiver: dict[str, Any]) -> None:
+    path = tmp_path / "hookplugin.yaml"
+    path.write_text(json.dumps(receiver), encoding="utf-8")
+    with Host.from_file(path) as host:
+        receipt = host.fire(ALERT)
+    assert heard(httpserver) == list(receipt.accepted)
+    path.write_text("receivers:\n- name: ops\n", encoding="utf-8")
+    with pytest.raises(hookplugin.ConfigError, match=r"hookplugin\.yaml:2: receivers\[0\]\.url: is missing"):
+        Host.from_file(path)
+
+
+def test_wait_ends_when_its_time_is_over_and_close_does_not_add_to_it(silent: str) -> None:
+    host = Host(config(silent))
+    receipt = host.fire_all([ALERT] * 5)
+    assert host.wait(receipt, 0.01) == dict.fromkeys(receipt.accepted)
+    closing_thread = threading.Thread(target=host.close, args=(0.0,))
+    closing_thread.start()
+    closing_thread.join(2.5)  # an attempt lasts 5 s, and alert_shutdown of its own would wait for 10 s
+    assert not closing_thread.is_alive()
+
+
+def test_close_says_how_many_deliveries_are_left(silent: str, tmp_path: Path) -> None:
+    host = Host(config(silent, outbox=f"sqlite:///{tmp_path}/outbox.db"))
+    receipt = host.fire_all([ALERT] * 5)
+    assert host.close(0.0) == len(receipt.accepted) == 5
+
+
+def test_a_receiver_that_says_no_is_an_outcome_and_no_error(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/hook").respond_with_data("gone for good", status=404)
+    with Host(config(httpserver.url_for("/hook"))) as host:
+        (outcome,) = host.wait(host.fire(ALERT)).values()
+    assert outcome
+    assert (outcome.state, outcome.reason, outcome.status) == ("dead", "client_error", 404)
+    assert len(httpserver.log) == 1
+
+
+@pytest.mark.parametrize("form", [lambda body: body, bytes.decode, json.loads], ids=["bytes", "text", "parsed"])
+def test_a_foreign_payload_is_read_in_any_form(
+    httpserver: HTTPServer,
+    receiver: dict[str, Any],
+    payload: Callable[[str], bytes],
+    form: Callable[[bytes], object],
+) -> None:
+    with Host(receiver, strict=True) as host:
+        receipt = host.receive("alertmanager", form(payload("alertmanager_v4_firing_and_resolved")))
+    assert sorted(heard(httpserver)) == sorted(receipt.accepted)
+    assert {json.loads(request.data)["content"] for request, _ in httpserver.log} == {"Disk 95% full", "Disk 96% full"}
+
+
+def test_a_hostile_time_zone_does_not_stop_the_deliveries_that_follow(receiver: dict[str, Any]) -> None:
+    body = {"content": "x", "gmtCreate": "2022-01-01T00:00:00+23:59:59.999"}
+    with Host(receiver) as host:
+        first = host.receive("hertzbeat", body)
+        second = host.fire(ALERT)
+        outcomes = {**host.wait(first), **host.wait(second)}
+    assert [outcome and outcome.state for outcome in outcomes.values()] == ["delivered"] * 2
+
+
+@pytest.mark.parametrize(
+    ("payload", "mistake"),
+    [
+        (b"", "the payload is empty"),
+        ("  \n", "the payload is empty"),
+        (b"{", "the payload is not JSON: line 1, column 2: "),
+        ('{\n "a": nope}', "the payload is not JSON: line 2, column 7: "),
+        (b"\xff\xfe\xfa", "the payload is not JSON: "),
+        ("9" * 5000, "the payload is not JSON: it is not UTF-8, or holds a number without end"),
+        ("[" * 100_000, "the payload is nested too deeply"),
+        (None, "the source 'json' cannot read the payload: the payload should be an object"),
+        (bytearray(b"{}"), "the source 'json' cannot read the payload: the payload should be an object"),
+    ],
+)
+def test_a_payload_that_cannot_be_read_is_an_error_with_the_reason(payload: object, mistake: str) -> None:
+    with Host({}) as host, pytest.raises(PayloadError) as caught:
+        host.receive("json", payload)
+    assert str(caught.value).startswith(mistake)
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("alertmanger", "did you mean 'alertmanager'?"),
+        ("xyz", "there is alertmanager, hertzbeat, json"),
+        ("", "there is alertmanager, hertzbeat, json"),
+    ],
+)
+def test_an_unknown_source_is_an_error_with_the_nearest_name(source: str, hint: str) -> None:
+    with Host({}) as host, pytest.raises(UnknownSourceError) as caught:
+        host.receive(source, {})
+    assert str(caught.value) == f"unknown source {source!r}; {hint}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("payload['none']", "KeyError: 'none'"),
+        ("exit(3)", "SystemExit: 3"),
+        ("None", "TypeError: 'NoneType' object is not iterable"),
+        ("[{'content': 'x'}]", "TypeError: it returned dict where an Alert should be"),
+        ("'junk'", "TypeError: it returned str where an Alert should be"),
+        ("(Alert(content=str(1 / n)) for n in (1, 0))", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_source_that_crashes_or_returns_junk_is_refused_and_not_raised(
+    install: Install, answer: str, reason: str
+) -> None:
+    install(
+        "mine",
+        f"{HEAD}def read(payload, context):\n    return {answer}\n"
+        "@hookimpl\ndef alert_register(registry):\n    registry.source('mine', read)\n",
+    )
+    with Host({}) as host:
+        receipt = host.receive("mine", {})
+        assert [(unsent.alert, unsent.reason) for unsent in receipt.refused] == [
+            (None, f"the source 'mine' failed: {reason}")
+        ]
+        assert receipt.accepted == ()
+    with Host({}, strict=True) as host, pytest.raises((ArithmeticError, LookupError, SystemExit, TypeError)):
+        host.receive("mine", {})
+
+
+def test_a_plugins_source_may_refuse_a_payload(install: Install) -> None:
+    install(
+        "mine",
+        f"{HEAD}def read(payload, context):\n    raise ValueError('no such version')\n"
+        "@hookimpl\ndef alert_register(registry):\n    registry.source('mine', read)\n",
+    )
+    with Host({}) as host, pytest.raises(PayloadError, match="the source 'mine' cannot read the payload: no such ver"):
+        host.receive("mine", "{}")
+
+
+class Recorder:
+    """Keep what a plugin hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[object, ...]] = []
+
+    @hookimpl
+    def alert_fired(self, alert: Alert) -> None:
+        self.heard.append(("fired", alert))
+
+    @hookimpl
+    def alert_delivered(self, delivery: hookplugin.Delivery, outcome: hookplugin.Outcome) -> None:
+        self.heard.append(("delivered", delivery.id, delivery.attempts, outcome.state))
+
+    @hookimpl
+    def alert_shutdown(self) -> None:
+        self.heard.append(("shut down",))
+
+
+def manager(**plugins: object) -> pluggy.PluginManager:
+    """Return a host's own manager with the installed plugins, and these."""
+    own = pluggy.PluginManager("hookplugin")
+    own.add_hookspecs(hookspecs)
+    own.load_setuptools_entrypoints("hookplugin")
+    for name, plugin in plugins.items():
+        own.register(plugin, name=name)
+    return own
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_a_host_with_its_own_manager_prepares_its_plugins(
+    httpserver: HTTPServer, receiver: dict[str, Any], tmp_path: Path, *, from_file: bool
+) -> None:
+    path = tmp_path / "hookplugin.yaml"
+    path.write_text(json.dumps(receiver), encoding="utf-8")
+    recorder = Recorder()
+    own = manager(recorder=recorder)
+    context = hookplugin.prepare(own, str(path) if from_file else receiver)
+    assert isinstance(context, Context)
+    (deliveries,) = own.hook.alert_fired(alert=ALERT, context=context)
+    own.hook.alert_shutdown(context=context)
+    ids = [one.id for one in deliveries]
+    assert heard(httpserver) == ids
+    assert sorted(recorder.heard, key=str) == [("delivered", ids[0], 1, "delivered"), ("fired", ALERT), ("shut down",)]
+
+
+def test_prepare_takes_off_what_is_disabled_or_fails(
+    httpserver: HTTPServer, receiver: dict[str, Any], install: Install
+) -> None:
+    install("noisy", HEAD + "@hookimpl\ndef alert_fired():\n    1 / 0\n")
+    install("half", HEAD + "@hookimpl\ndef alert_configure():\n    1 / 0\n@hookimpl\ndef alert_fired():\n    1 / 0\n")
+    own = manager()
+    context = hookplugin.prepare(own, {**receiver, "plugins": {"disabled": ["noisy"]}})
+    assert {name for name, _ in own.list_name_plugin()} == {"webhook"}
+    (deliveries,) = own.hook.alert_fired(alert=ALERT, context=context)
+    own.hook.alert_shutdown(context=context)
+    assert heard(httpserver) == [one.id for one in deliveries]
+
+
+class Wrapper:
+    """Be what could stop the other plugins."""
+
+    @hookimpl(wrapper=True)
+    def alert_fired(self) -> Generator[None, object, object]:
+        return (yield)
+
+
+def test_prepare_takes_off_what_a_host_would_refuse(receiver: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    own = manager(wrapper=Wrapper())
+    context = hookplugin.prepare(own, receiver)
+    assert not own.has_plugin("wrapper")
+    assert "the plugin 'wrapper' is off: alert_fired is a wrapper" in caplog.text
+    own.hook.alert_shutdown(context=context)
+
+
+def test_prepare_checks_the_configuration_and_hands_out_no_secret(receiver: dict[str, Any]) -> None:
+    with pytest.raises(hookplugin.ConfigError, match="unknown plugin 'recoder'; did you mean 'recorder'"):
+        hookplugin.prepare(manager(recorder=Recorder()), {"plugins": {"disabled": ["recoder"]}})
+    own = manager()
+    context = hookplugin.prepare(own, receiver)
+    assert context.settings == {}
+    own.hook.alert_shutdown(context=context)
+
+
+def test_a_manager_without_the_webhook_can_be_prepared_too() -> None:
+    own = pluggy.PluginManager("hookplugin")
+    own.add_hookspecs(hookspecs)
+    recorder = Recorder()
+    own.register(recorder)
+    context = hookplugin.prepare(own, {})
+    assert own.hook.alert_fired(alert=ALERT, context=context) == []
+    own.hook.alert_shutdown(context=context)
+    assert recorder.heard == [("fired", ALERT), ("shut down",)]
+
+
+@pytest.mark.parametrize(("status", "state"), [(204, "delivered"), (500, "dead")])
+def test_plugins_hear_of_every_final_outcome_before_they_are_shut_down(
+    install: Install, httpserver: HTTPServer, status: int, state: str
+) -> None:
+    httpserver.expect_request("/hook").respond_with_data(status=status)
+    install(
+        "listener",
+        HEAD
+        + """
+heard = []
+@hookimpl
+def alert_delivered(delivery, outcome, context):
+    heard.append((delivery.id, outcome.state, outcome.status, context.settings["mine"]))
+@hookimpl
+def alert_shutdown():
+    heard.append("shut down")
+""",
+    )
+    settings = {"settings": {"listener": {"mine": 1}}}
+    with Host(config(httpserver.url_for("/hook"), plugins=settings)) as host:
+        receipt = host.fire_all([ALERT, ALERT])
+    import hookplugin_listener  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports]
+
+    *outcomes, last = hookplugin_listener.heard
+    assert sorted(outcomes) == sorted((one, state, status, 1) for one in receipt.accepted)
+    assert last == "shut down"
+
+
+def test_two_hosts_in_one_process_do_not_mix(httpserver: HTTPServer, install: Install) -> None:
+    install("shared", HEAD + "@hookimpl\ndef alert_fired(context):\n    context.state.setdefault('n', []).append(1)\n")
+    for path in ("/one", "/two"):
+        httpserver.expect_request(path).respond_with_data()
+    with Host(config(httpserver.url_for("/one"))) as one, Host(config(httpserver.url_for("/two"))) as two:
+        first = one.fire_all([ALERT] * 2)
+        second = two.fire_all([ALERT] * 3)
+        assert one.wait(second, 0.0) == dict.fromkeys(second.accepted)
+        two.close()
+        third = one.fire(ALERT)
+        assert (len(one.context.state["n"]), len(two.context.state["n"])) == (3, 3)
+    by_path: dict[str, set[str]] = {"/one": set(), "/two": set()}
+    for request, _ in httpserver.log:
+        by_path[request.path].add(request.headers["webhook-id"])
+    assert by_path == {"/one": {*first.accepted, *third.accepted}, "/two": set(second.accepted)}
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_many_threads_may_fire_at_once(
+    httpserver: HTTPServer, receiver: dict[str, Any], tmp_path: Path, *, durable: bool
+) -> None:
+    if durable:
+        receiver["outbox"] = f"sqlite:///{tmp_path}/outbox.db"
+    with Host(receiver) as host, ThreadPoolExecutor(16) as threads:
+        receipts = list(threads.map(lambda number: host.fire(Alert(content=str(number))), range(100)))
+    accepted = [one for receipt in receipts for one in receipt.accepted]
+    assert len(set(accepted)) == 100
+    assert sorted(heard(httpserver)) == sorted(accepted)
+
+
+def test_a_host_that_is_dropped_without_close_still_delivers(
+    httpserver: HTTPServer, receiver: dict[str, Any], tmp_path: Path
+) -> None:
+    host = Host({**receiver, "outbox": f"sqlite:///{tmp_path}/outbox.db"})
+    receipt = host.fire_all([ALERT] * 3)
+    del host
+    gc.collect()
+    assert sorted(heard(httpserver)) == sorted(receipt.accepted)
+
+
+FIRE = """
+import json, os, sys
+from hookplugin import Alert, Host
+host = Host(json.loads(sys.argv[1]))
+print(*host.fire_all([Alert(content=str(number)) for number in range(6)]).accepted, flush=True)
+{end}
+"""
+
+
+def run(code: str, *arguments: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_a_process_that_ends_without_close_still_delivers(httpserver: HTTPServer, receiver: dict[str, Any]) -> None:
+    accepted = run(FIRE.replace("{end}", ""), json.dumps(receiver))
+    assert len(accepted) == 6
+    assert sorted(heard(httpserver)) == sorted(accepted)
+
+
+def test_what_a_process_left_in_a_file_is_sent_after_the_next_start(
+    httpserver: HTTPServer, receiver: dict[str, Any], silent: str, tmp_path: Path
+) -> None:
+    outbox = f"sqlite:///{tmp_path}/outbox.db"
+    accepted = run(FIRE.replace("{end}", "os._exit(0)"), json.dumps(config(silent, outbox=outbox)))
+    assert len(accepted) == 6
+    with Host({**receiver, "outbox": outbox}):
+        pass
+    assert sorted(heard(httpserver)) == sorted(accepted)
+
+
+def test_no_thread_starts_before_the_first_alert_even_if_deliveries_wait(
+    receiver: dict[str, Any], silent: str, tmp_path: Path
+) -> None:
+    outbox = f"sqlite:///{tmp_path}/outbox.db"
+    run(FIRE.replace("{end}", "os._exit(0)"), json.dumps(config(silent, outbox=outbox)))
+    before = set(threading.enumerate())
+    host = Host({**receiver, "outbox": outbox})
+    assert set(threading.enumerate()) == before
+    host.close(0)
+
+
+def test_wait_does_not_wait_for_deliveries_that_another_plugin_makes_itself(
+    install: Install, receiver: dict[str, Any]
+) -> None:
+    install(
+        "own",
+        f"{HEAD}@hookimpl\ndef alert_fired(alert):\n"
+        "    return [Delivery(id='its own', alert=alert, receiver='r', body='b')]\n",
+    )
+    with Host(receiver) as host:
+        receipt = host.fire(ALERT)
+        outcomes = host.wait(receipt, 3600)
+    assert outcomes.keys() == set(receipt.accepted)
+    assert [outcome and outcome.state for outcome in outcomes.values()].count(None) == 1
+
+
+def test_a_storage_that_fails_costs_only_what_was_to_be_stored(install: Install, receiver: dict[str, Any]) -> None:
+    install(
+        "own",
+        f"{HEAD}@hookimpl\ndef alert_fired(alert):\n"
+        "    return [Delivery(id='its own', alert=alert, receiver='r', body='b')]\n",
+    )
+    host = Host(receiver)
+    host.close()
+    receipt = host.fire(ALERT)
+    assert receipt.accepted == ("its own",)
+    assert [unsent.reason for unsent in receipt.refused] == ["the outbox :memory: is closed"]
+
+
+def test_a_delivery_that_is_dead_is_logged_with_its_reason(
+    httpserver: HTTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    httpserver.expect_request("/hook").respond_with_data("no such hook", 404)
+    with Host(config(httpserver.url_for("/hook"))) as host:
+        (dead,) = host.fire(ALERT).accepted
+    assert f"delivery {dead} to 'ops' is dead: client_error, 404: no such hook" in caplog.text
+
+
+def test_an_interrupt_passes_and_the_host_can_be_closed(
+    install: Install, httpserver: HTTPServer, receiver: dict[str, Any]
+) -> None:
+    install(
+        "slow",
+        f"{HEAD}@hookimpl\ndef alert_fired(alert):\n    if alert.content == 'slow':\n        raise KeyboardInterrupt\n",
+    )
+    with Host(receiver) as host:
+        with pytest.raises(KeyboardInterrupt):
+            host.fire(Alert(content="slow"))
+        receipt = host.fire(ALERT)
+    assert heard(httpserver) == list(receipt.accepted)
+
+
+def test_an_error_in_the_hosts_own_alerts_passes_and_nothing_is_stored(
+    httpserver: HTTPServer, receiver: dict[str, Any]
+) -> None:
+    def alerts() -> Iterator[Alert]:
+        yield ALERT
+        raise LookupError
+
+    with Host(receiver) as host:
+        with pytest.raises(LookupError):
+            host.fire_all(alerts())
+        receipt = host.fire(ALERT)
+    assert heard(httpserver) == list(receipt.accepted)
+
+
+def test_a_configuration_that_is_refused_late_leaves_no_outbox_open(install: Install, tmp_path: Path) -> None:
+    install("zzz", HEAD + "@hookimpl\ndef alert_configure(context):\n    assert context.settings, 'no settings'\n")
+    refused = {"outbox": f"sqlite:///{tmp_path}/outbox.db", "plugins": {"required": ["zzz"]}}
+    with pytest.raises(hookplugin.ConfigError, match="the plugin 'zzz' is off: alert_configure failed") as caught:
+        Host(refused)
+    assert caught.value.__traceback__  # what it refers to is not collected yet
+    assert (tmp_path / "outbox.db").exists()
+    assert not (tmp_path / "outbox.db-wal").exists()  # SQLite removes it with the last connection
