@@ -49,7 +49,7 @@ class _Receiver(BaseHTTPRequestHandler):
         self.send_response(204)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - ignored
         """Be quiet: the table says it."""
 
 
