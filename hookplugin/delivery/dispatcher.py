@@ -42,7 +42,10 @@ class Dispatcher:
             settled: hears of each final outcome; must not raise.
 
         """
-        self._make: Final[Callable[[], _Crew]] = lambda: _Crew(store, limits, deliver, settled)
+        self.store: Final = store
+        self.limits: Final = limits
+        self.deliver: Final = deliver
+        self.settled: Final = settled
         self._crews: Final[dict[int, _Crew]] = {}
 
     def wake(self) -> None:
@@ -66,23 +69,14 @@ class Dispatcher:
 
     @property
     def _crew(self) -> _Crew:
-        return self._crews.setdefault(os.getpid(), self._make())
+        return self._crews.setdefault(os.getpid(), _Crew(self))
 
 
 class _Crew:
     """Be the threads of one process: one that claims, and those that deliver."""
 
-    def __init__(
-        self,
-        store: Store,
-        limits: Mapping[str, int],
-        deliver: Callable[[Delivery], Outcome],
-        settled: Callable[[Delivery, Outcome], None],
-    ) -> None:
-        self._store: Final = store
-        self._limits: Final = limits
-        self._deliver: Final = deliver
-        self._settled: Final = settled
+    def __init__(self, work: Dispatcher) -> None:
+        self._work: Final = work
         self._changed: Final = threading.Condition()
         self._jobs: Final[SimpleQueue[Delivery | None]] = SimpleQueue()
         self._in_flight: Final[Counter[str]] = Counter()
@@ -102,7 +96,7 @@ class _Crew:
         deadline = time.monotonic() + seconds
         with self._changed:
             while True:
-                outcomes = self._store.outcomes(ids)
+                outcomes = self._work.store.outcomes(ids)
                 left = deadline - time.monotonic()
                 if left <= 0 or all(outcomes.values()):
                     return dict.fromkeys(ids) | outcomes
@@ -124,7 +118,7 @@ class _Crew:
     def _unsettled(self) -> int:
         busy = sum(self._in_flight.values())  # also those that are stored as settled, but not yet announced
         try:
-            return max(busy, self._store.unsettled(self._limits))
+            return max(busy, self._work.store.unsettled(self._work.limits))
         except OutboxError:
             return busy
 
@@ -145,10 +139,12 @@ class _Crew:
                     return
                 self._due = False
                 room = {
-                    name: free for name, limit in self._limits.items() if (free := limit - self._in_flight[name]) > 0
+                    name: free
+                    for name, limit in self._work.limits.items()
+                    if (free := limit - self._in_flight[name]) > 0
                 }
             try:
-                claimed = self._store.claim(room) if room else []
+                claimed = self._work.store.claim(room) if room else []
             except OutboxError as error:
                 _log.error("%s; asking again in %g s", error, _STORAGE_PAUSE)
                 with self._changed:
@@ -165,7 +161,7 @@ class _Crew:
             needed = self._threads < min(busy, MAX_THREADS)
         if needed:
             try:
-                threading.Thread(target=self._work, name="hookplugin-sender", daemon=True).start()
+                threading.Thread(target=self._serve, name="hookplugin-sender", daemon=True).start()
                 self._threads += 1
             except RuntimeError:  # the interpreter is shutting down: there will be no more threads
                 if not self._threads:
@@ -173,17 +169,17 @@ class _Crew:
                     return
         self._jobs.put(delivery)
 
-    def _work(self) -> None:
+    def _serve(self) -> None:
         while (delivery := self._jobs.get()) is not None:
             self._run(delivery)
 
     def _run(self, delivery: Delivery) -> None:
-        outcome = self._deliver(delivery)
+        outcome = self._work.deliver(delivery)
         try:
-            self._store.settle(delivery, outcome)
+            self._work.store.settle(delivery, outcome)
         except OutboxError as error:
             _log.error("%s; the outcome of delivery %s is not stored", error, delivery.id)
-        self._settled(delivery, outcome)
+        self._work.settled(delivery, outcome)
         with self._changed:
             self._in_flight[delivery.receiver] -= 1
             self._due = True

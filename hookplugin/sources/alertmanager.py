@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hookplugin.sources.reading import as_list, as_object, as_time
+from hookplugin.sources.reading import as_list, as_object, as_time, from_labels
 from hookspecs import Alert, Context
 
 _log = logging.getLogger("hookplugin")
@@ -31,25 +31,20 @@ def parse_alertmanager(payload: Any, context: Context) -> Iterator[Alert]:  # no
     if cut:
         _log.warning("Alertmanager left out %s alerts of a group; raise max_alerts of its webhook_config", cut)
     for index, item in enumerate(alerts):
-        yield _alert(as_object(item, f"alerts[{index}]"), group, index, context)
+        where = f"alerts[{index}]"
+        yield _alert(as_object(item, where), where, group, context)
 
 
-def _alert(item: Mapping[str, Any], group: Mapping[str, Any], index: int, context: Context) -> Alert:
-    labels = as_object(item.get("labels"), f"alerts[{index}].labels")
-    annotations = as_object(item.get("annotations") or {}, f"alerts[{index}].annotations")
-    name = labels.get("alertname")
-    fields = {
-        "source": "alertmanager",
-        "target": name,
-        "content": annotations.get("summary") or annotations.get("description") or name or "",
-        "status": item.get("status") or group.get("status"),
-        "priority": context.priority(labels.get("severity")),
-        "tags": labels,
-        "annotations": annotations,
-        "first_trigger_time": as_time(item.get("startsAt"), context.timezone),
-        "link": item.get("generatorURL") or None,
-        "fingerprint": item.get("fingerprint"),
-        "group_key": group.get("groupKey"),
-        "raw": item,
-    }
-    return Alert.model_validate(fields)
+def _alert(item: Mapping[str, Any], where: str, group: Mapping[str, Any], context: Context) -> Alert:
+    return Alert.model_validate(
+        from_labels(item, where, context)
+        | {
+            "source": "alertmanager",
+            "status": item.get("status") or group.get("status"),
+            "first_trigger_time": as_time(item.get("startsAt"), context.timezone),
+            "link": item.get("generatorURL") or None,
+            "fingerprint": item.get("fingerprint"),
+            "group_key": group.get("groupKey"),
+            "raw": item,
+        }
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from hookplugin.sources.reading import as_list, as_object, as_time
+from hookplugin.sources.reading import as_list, as_object, as_time, from_labels
 from hookspecs import Alert, Context
 
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -46,7 +46,8 @@ def parse_hertzbeat(payload: Any, context: Context) -> Iterator[Alert]:  # noqa:
         yield _single(body, context)
         return
     for index, item in enumerate(as_list(body["alerts"], "alerts")):
-        yield _of_group(as_object(item, f"alerts[{index}]"), body, index, context)
+        where = f"alerts[{index}]"
+        yield _of_group(as_object(item, where), where, body, context)
 
 
 def _single(body: Mapping[str, Any], context: Context) -> Alert:
@@ -61,30 +62,26 @@ def _single(body: Mapping[str, Any], context: Context) -> Alert:
     )
 
 
-def _of_group(item: Mapping[str, Any], group: Mapping[str, Any], index: int, context: Context) -> Alert:
-    labels = as_object(item.get("labels"), f"alerts[{index}].labels")
-    annotations = as_object(item.get("annotations") or {}, f"alerts[{index}].annotations")
-    name = labels.get("alertname")
-    fields = {
-        "source": "hertzbeat",
-        "id": item.get("id"),
-        "target": name,
-        "content": item.get("content") or annotations.get("summary") or annotations.get("description") or name or "",
-        # An alert has a status only in the full group. `endAt` does not tell: firing alerts may carry one.
-        "status": item.get("status") or group.get("status"),
-        "priority": context.priority(labels.get("severity")),
-        "tags": labels,
-        "annotations": annotations,
-        "times": item.get("triggerTimes"),
-        "first_trigger_time": as_time(item.get("startAt"), context.timezone),
-        "last_trigger_time": as_time(item.get("activeAt"), context.timezone),
-        "gmt_create": item.get("gmtCreate"),
-        "gmt_update": item.get("gmtUpdate"),
-        "fingerprint": item.get("fingerprint"),
-        "group_key": group.get("groupKey"),
-        "raw": item,
-    }
-    return Alert.model_validate(fields)
+def _of_group(item: Mapping[str, Any], where: str, group: Mapping[str, Any], context: Context) -> Alert:
+    fields = from_labels(item, where, context)
+    return Alert.model_validate(
+        fields
+        | {
+            "source": "hertzbeat",
+            "id": item.get("id"),
+            "content": item.get("content") or fields["content"],
+            # An alert has a status only in the full group. `endAt` does not tell: firing alerts may carry one.
+            "status": item.get("status") or group.get("status"),
+            "times": item.get("triggerTimes"),
+            "first_trigger_time": as_time(item.get("startAt"), context.timezone),
+            "last_trigger_time": as_time(item.get("activeAt"), context.timezone),
+            "gmt_create": item.get("gmtCreate"),
+            "gmt_update": item.get("gmtUpdate"),
+            "fingerprint": item.get("fingerprint"),
+            "group_key": group.get("groupKey"),
+            "raw": item,
+        }
+    )
 
 
 def _first(body: Mapping[str, Any], names: tuple[str, ...]) -> Any:  # noqa: ANN401 - JSON has no narrower type

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import Any
 
+from hookspecs import Context
 from hookspecs.alert import moment
 
 
@@ -33,6 +34,25 @@ def as_list(value: object, where: str) -> list[Any]:
         message = f"{where} should be a list"
         raise ValueError(message)
     return value
+
+
+def from_labels(item: Mapping[str, Any], where: str, context: Context) -> dict[str, Any]:
+    """Read what Alertmanager and its kin say by labels and annotations, as fields of an alert.
+
+    Raises:
+        ValueError: these are no objects.
+
+    """
+    labels = as_object(item.get("labels"), f"{where}.labels")
+    annotations = as_object(item.get("annotations") or {}, f"{where}.annotations")
+    name = labels.get("alertname")
+    return {
+        "target": name,
+        "content": annotations.get("summary") or annotations.get("description") or name or "",
+        "priority": context.priority(labels.get("severity")),
+        "tags": labels,
+        "annotations": annotations,
+    }
 
 
 def as_time(value: object, timezone: tzinfo | None) -> datetime | int | None:
