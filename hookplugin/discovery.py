@@ -156,10 +156,9 @@ def _hooks_of(manager: pluggy.PluginManager, plugin: object) -> tuple[str, ...]:
 
 
 def _status(entry: EntryPoint) -> PluginStatus:
-    distribution = entry.dist
-    if distribution is None:
-        return PluginStatus(name=entry.name)
-    return PluginStatus(name=entry.name, package=distribution.name, version=distribution.version)
+    metadata = entry.dist.metadata if entry.dist else {}
+    package, version = (metadata[key] if key in metadata else None for key in ("Name", "Version"))
+    return PluginStatus(name=entry.name, package=package, version=version)
 
 
 def _order(entry: EntryPoint) -> tuple[bool, str, str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -13,7 +13,7 @@ import pluggy
 from pydantic import ValidationError
 
 import hookspecs
-from hookplugin.config import Config, ConfigInput, disabled_plugins, open_document, resolve
+from hookplugin.config import MEMORY, Config, ConfigInput, disabled_plugins, open_document, resolve
 from hookplugin.discovery import PluginStatus, discover, take_over
 from hookplugin.document import ConfigError, Document
 from hookplugin.isolation import FAILURES, describe, raise_together
@@ -42,6 +42,22 @@ def assemble(document: Document, *, strict: bool = False) -> tuple[Plugins, Conf
         message = "plugins cannot be loaded"
         raise ExceptionGroup(message, failed)
     return _register(manager, statuses, document, strict=strict)
+
+
+@contextmanager
+def rehearse(document: Document) -> Iterator[tuple[Plugins, Config]]:
+    """Make the plugins ready as a host does, with an outbox in memory, and shut them down at the end.
+
+    Raises:
+        ConfigError: with every mistake at once.
+
+    """
+    plugins, config = assemble(document)
+    _configure(plugins, config.model_copy(update={"outbox": MEMORY}), document)
+    try:
+        yield plugins, config
+    finally:
+        plugins.shutdown()
 
 
 def prepare(manager: pluggy.PluginManager, config: ConfigInput) -> Context:

@@ -12,7 +12,7 @@ from hookplugin.bodies.sample import SAMPLES
 from hookplugin.cli.common import ConfigOption, JsonOption, print_json
 from hookplugin.config import MEMORY, Config, find_file, open_document
 from hookplugin.document import ConfigError
-from hookplugin.host import assemble
+from hookplugin.host import rehearse
 from hookplugin.isolation import FAILURES, describe
 from hookplugin.plugins import Plugins
 from hookplugin.problems import Problem
@@ -31,10 +31,9 @@ def check(
         path = find_file(config)
         name = str(path)
         document = open_document(path)
-        plugins, checked = assemble(document)
-        plugins.configure(checked.model_copy(update={"outbox": MEMORY}))
-        errors += document.locate(_bodies(plugins))
-        warnings += document.locate(_warnings(plugins, checked))
+        with rehearse(document) as (plugins, checked):
+            errors += document.locate(_bodies(plugins))
+            warnings += document.locate(_warnings(plugins, checked))
     except ConfigError as error:
         errors += error.problems
     if as_json:

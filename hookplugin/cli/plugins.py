@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.markup import escape
 
 from hookplugin.cli.common import ConfigOption, JsonOption, console, plain_table, print_json
-from hookplugin.config import DEFAULT_FILE, MEMORY, Config, find_file, open_document
+from hookplugin.config import DEFAULT_FILE, Config, find_file, open_document
 from hookplugin.discovery import PluginStatus
 from hookplugin.document import ConfigError, Document
-from hookplugin.host import assemble
+from hookplugin.host import rehearse
 
 
 def document_or_none(config: Path | None) -> Document:
@@ -32,13 +32,13 @@ def plugins(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
     """List the installed plugins: state and why, hooks, what each offers."""
-    loaded, checked = assemble(document_or_none(config))
-    loaded.configure(checked.model_copy(update={"outbox": MEMORY}))
+    with rehearse(document_or_none(config)) as (loaded, _):
+        statuses = loaded.statuses
     if as_json:
-        print_json([status.model_dump(mode="json") for status in loaded.statuses])
+        print_json([status.model_dump(mode="json") for status in statuses])
         return
     table = plain_table("plugin", "package", "state", "hooks", "offers")
-    for status in loaded.statuses:
+    for status in statuses:
         hooks = ", ".join(hook.removeprefix("alert_") for hook in status.hooks)
         table.add_row(status.name, _package(status), _state(status), hooks, ", ".join(status.offers))
     console().print(table)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
 
 from hookplugin.cli.common import ConfigOption, JsonOption, console, print_json, usage_error
-from hookplugin.config import MEMORY, find_file, open_document
+from hookplugin.config import find_file, open_document
 from hookplugin.delivery.deliverer import Deliverer, outcome_text
-from hookplugin.host import assemble
+from hookplugin.host import rehearse
 from hookplugin.problems import nearest
 from hookspecs import Alert, Delivery
+
+ALERT: Final = Alert(
+    content="This is a test of hookplugin; nothing is wrong.", target="hookplugin.test", tags={"test": "true"}
+)
 
 
 def probe(
@@ -22,17 +26,13 @@ def probe(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
     """Send one marked alert to a receiver, once, past strategies and outbox."""
-    plugins, checked = assemble(open_document(find_file(config)))
-    found = next((one for one in checked.receivers if one.name == receiver), None)
-    if found is None:
-        names = [one.name for one in checked.receivers]
-        usage_error(f"unknown receiver {receiver!r}{nearest(receiver, names)}")
-    plugins.configure(checked.model_copy(update={"outbox": MEMORY}))
-    alert = Alert(
-        content="This is a test of hookplugin; nothing is wrong.", target="hookplugin.test", tags={"test": "true"}
-    )
-    delivery = Delivery(id=f"test{secrets.token_hex(12)}", alert=alert, receiver=receiver, body=found.body)
-    outcome = Deliverer(checked.receivers, plugins.registry.renderers).deliver(delivery)
+    with rehearse(open_document(find_file(config))) as (plugins, checked):
+        found = next((one for one in checked.receivers if one.name == receiver), None)
+        if found is None:
+            names = [one.name for one in checked.receivers]
+            usage_error(f"unknown receiver {receiver!r}{nearest(receiver, names)}")
+        delivery = Delivery(id=f"test{secrets.token_hex(12)}", alert=ALERT, receiver=receiver, body=found.body)
+        outcome = Deliverer(checked.receivers, plugins.registry.renderers).deliver(delivery)
     if as_json:
         print_json({"id": delivery.id, "receiver": receiver, **outcome.model_dump(mode="json")})
     else:
