@@ -156,9 +156,10 @@ def _hooks_of(manager: pluggy.PluginManager, plugin: object) -> tuple[str, ...]:
 
 
 def _status(entry: EntryPoint) -> PluginStatus:
-    metadata = entry.dist.metadata if entry.dist else {}
-    package, version = (metadata[key] if key in metadata else None for key in ("Name", "Version"))
-    return PluginStatus(name=entry.name, package=package, version=version)
+    if entry.dist is None:
+        return PluginStatus(name=entry.name)
+    metadata = entry.dist.metadata
+    return PluginStatus(name=entry.name, package=metadata.get("Name"), version=metadata.get("Version"))
 
 
 def _order(entry: EntryPoint) -> tuple[bool, str, str]:
