@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Collection, Iterator
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import pluggy
 
@@ -158,7 +158,7 @@ def _hooks_of(manager: pluggy.PluginManager, plugin: object) -> tuple[str, ...]:
 def _status(entry: EntryPoint) -> PluginStatus:
     if entry.dist is None:
         return PluginStatus(name=entry.name)
-    metadata = entry.dist.metadata
+    metadata: Any = entry.dist.metadata  # typed without `get` before Python 3.12
     return PluginStatus(name=entry.name, package=metadata.get("Name"), version=metadata.get("Version"))
 
 
