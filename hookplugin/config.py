@@ -109,11 +109,15 @@ def open_document(config: ConfigInput) -> Document:
 
     Raises:
         ConfigError: the file cannot be read, or is no YAML.
+        TypeError: it is none of these.
 
     """
     if isinstance(config, (Config, Mapping)):
         return Document(config)
-    return read_document(Path(config))
+    if isinstance(config, (str, os.PathLike)):
+        return read_document(Path(config))
+    message = f"a configuration is a Config, a dict or the path of a file, not {type(config).__name__}"
+    raise TypeError(message)
 
 
 def resolve(document: Document, offered: Offered) -> Config:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 _QUOTED: Final = re.compile(r"\b(tag|alias|anchor|handle) ['\"].*", re.DOTALL)
 """Where PyYAML's messages quote the text: a password may begin with `!`, `*` or `&`."""
 
+_HINTS: Final = {
+    "cannot start any token": "; indent with spaces, not with tabs",
+    "mapping values are not allowed": "; a value with a colon in it is written in quotes",
+}
+
 _Base: Any = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
 )  # libyaml is ten times as fast, where PyYAML was built with it
@@ -123,7 +128,9 @@ def read_document(path: Path) -> Document:
         # never str(error): it quotes the text, and a secret may stand there
         where = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
         what = _QUOTED.sub(r"\1", ", ".join(part for part in (error.context, error.problem) if part))
-        raise ConfigError([f"{where}: is not YAML: {what}"]) from None
+        begun = f"; begun in line {error.context_mark.line + 1}" if error.context_mark else ""
+        hint = next((hint for words, hint in _HINTS.items() if words in what), "")
+        raise ConfigError([f"{where}: is not YAML: {what}{begun}{hint}"]) from None
     except RecursionError:
         raise ConfigError([f"{path}: is nested more than {MAX_DEPTH} levels deep"]) from None
     except (yaml.YAMLError, ValueError, LookupError, AttributeError):  # what PyYAML raises for a wrong `!!bool x`

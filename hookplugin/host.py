@@ -26,11 +26,10 @@ from hookplugin.webhook import DRAIN, NAME, Webhook, webhook_of
 from hookspecs import PROJECT, Alert, Context, Outcome, Source
 
 
-def assemble(document: Document, *, strict: bool = False) -> tuple[Plugins, Config]:
-    """Load the plugins and check the configuration against what they offer; open nothing.
+def load_plugins(document: Document, *, strict: bool = False) -> Plugins:
+    """Load the plugins and let them register; the configuration need not be right.
 
     Raises:
-        ConfigError: with every mistake at once.
         BaseExceptionGroup: plugins failed, and `strict` is set.
 
     """
@@ -41,7 +40,21 @@ def assemble(document: Document, *, strict: bool = False) -> tuple[Plugins, Conf
     if strict and failed:
         message = "plugins cannot be loaded"
         raise ExceptionGroup(message, failed)
-    return _register(manager, statuses, document, strict=strict)
+    plugins = Plugins(manager, statuses, strict=strict)
+    plugins.register()
+    return plugins
+
+
+def assemble(document: Document, *, strict: bool = False) -> tuple[Plugins, Config]:
+    """Load the plugins and check the configuration against what they offer; open nothing.
+
+    Raises:
+        ConfigError: with every mistake at once.
+        BaseExceptionGroup: plugins failed, and `strict` is set.
+
+    """
+    plugins = load_plugins(document, strict=strict)
+    return plugins, resolve(document, plugins.offered)
 
 
 @contextmanager
@@ -72,9 +85,9 @@ def prepare(manager: pluggy.PluginManager, config: ConfigInput) -> Context:
 
     """
     document = open_document(config)
-    statuses = take_over(manager, disabled_plugins(document))
-    plugins, checked = _register(manager, statuses, document, strict=False)
-    _configure(plugins, checked, document)
+    plugins = Plugins(manager, take_over(manager, disabled_plugins(document)), strict=False)
+    plugins.register()
+    _configure(plugins, resolve(document, plugins.offered), document)
     return plugins.context
 
 
@@ -128,6 +141,7 @@ class Host:
         It never raises for a plugin, a receiver or the storage.
 
         Raises:
+            TypeError: it is no `Alert`.
             BaseExceptionGroup: plugins failed, and the host is strict.
 
         """
@@ -137,9 +151,15 @@ class Host:
         """Fire several alerts, and store what was accepted at once.
 
         Raises:
+            TypeError: one of them is no `Alert`; none is fired.
             BaseExceptionGroup: plugins failed, and the host is strict.
 
         """
+        alerts = list(alerts)
+        for alert in alerts:
+            if not isinstance(alert, Alert):
+                message = f"an Alert is fired, not {type(alert).__name__}; receive('json', …) reads JSON"
+                raise TypeError(message)
         webhook = self._webhook
         fired = []
         storage = None
@@ -190,7 +210,10 @@ class Host:
         try:
             alerts = _read(sources[source], parsed, self.context)
         except ValidationError as error:
-            found = "; ".join(str(problem) for problem in problems_of(error, lambda _: _ALERT_KEYS))
+            problems = [str(problem) for problem in problems_of(error, lambda _: _ALERT_KEYS)]
+            found = "; ".join(problems[:_MOST_PROBLEMS])
+            if len(problems) > _MOST_PROBLEMS:
+                found += f"; and {len(problems) - _MOST_PROBLEMS} more"
             message = f"the source {source!r} cannot read the payload: {found}"
             raise PayloadError(message) from None
         except ValueError as error:
@@ -245,15 +268,8 @@ class Host:
         return webhook_of(self.context)
 
 
+_MOST_PROBLEMS: Final = 3  # of a payload that are told; one of the wrong kind has dozens
 _ALERT_KEYS: Final = frozenset(str(field.alias) for field in Alert.model_fields.values())
-
-
-def _register(
-    manager: pluggy.PluginManager, statuses: Iterable[PluginStatus], document: Document, *, strict: bool
-) -> tuple[Plugins, Config]:
-    plugins = Plugins(manager, statuses, strict=strict)
-    plugins.register()
-    return plugins, resolve(document, plugins.offered)
 
 
 def _configure(plugins: Plugins, config: Config, document: Document) -> None:

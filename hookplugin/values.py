@@ -18,6 +18,7 @@ from hookspecs.frozen import text
 SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
+_SHELL_VARIABLE: Final = re.compile(r"\$\{?([A-Z_][A-Z0-9_]*)\}?")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
 
@@ -53,7 +54,8 @@ def parse_zone(value: object) -> ZoneInfo:
         if isinstance(value, str) and value.strip():
             return ZoneInfo(value.strip())
     except (ValueError, OSError, LookupError):  # zoneinfo raises each of them for some malformed name
-        hint = nearest(value, available_timezones(), "write one like Europe/Berlin or UTC")
+        known = available_timezones() if "/" in str(value) else ()  # what is near an abbreviation has another offset
+        hint = nearest(value, known, "write one like Europe/Berlin or UTC")
         message = f"unknown time zone {value!r}{hint}"
         raise ValueError(message) from None
     message = "should be the name of a time zone, like Europe/Berlin"
@@ -73,6 +75,9 @@ def read_reference(value: object, info: ValidationInfo) -> object:
         ValueError: it cannot be read, or is empty.
 
     """
+    if isinstance(value, str) and (variable := _SHELL_VARIABLE.fullmatch(value)):
+        message = f"would be sent as it stands; write {{env: {variable[1]}}}"
+        raise ValueError(message)
     if not isinstance(value, Mapping):
         return value
     if len(value) != 1 or (kind := next(iter(value))) not in {"env", "file"} or not isinstance(value[kind], str):

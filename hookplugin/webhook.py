@@ -117,7 +117,7 @@ class Webhook:
 
     def _settled(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome.state == "dead":
-            _log.warning("delivery %s to %r is dead: %s", delivery.id, delivery.receiver, outcome_text(outcome))
+            _log.warning("delivery %s to %r: %s", delivery.id, delivery.receiver, outcome_text(outcome))
         self._announce(delivery, outcome)
 
     def _new_id(self) -> str:

@@ -55,8 +55,9 @@ class Context:
         if name not in self._unknown and len(self._unknown) < _MOST_UNKNOWN:
             self._unknown.add(name)
             _log.warning(
-                "%s is read as warning; the configuration can say otherwise under `severities`",
+                "%s is read as warning; the configuration can say otherwise: severities: {%s: critical}",
                 f"the severity {name!r}" if name else "an alert without a severity",
+                name or '""',
             )
         return Priority.warning
 

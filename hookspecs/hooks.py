@@ -85,12 +85,14 @@ def alert_fired(alert: Alert, context: Context) -> Iterable[Delivery] | None:
 
     Example:
         ```python
+        import logging
+
         from hookplugin import Alert, Context, hookimpl
 
 
         @hookimpl
         def alert_fired(alert: Alert, context: Context) -> None:
-            print(alert.status.name, alert.priority.name, alert.content)
+            logging.getLogger("journal").info("%s %s: %s", alert.status.name, alert.priority.name, alert.content)
         ```
 
     """
@@ -111,13 +113,15 @@ def alert_delivered(delivery: Delivery, outcome: Outcome, context: Context) -> N
 
     Example:
         ```python
+        import logging
+
         from hookplugin import Context, Delivery, Outcome, hookimpl
 
 
         @hookimpl
         def alert_delivered(delivery: Delivery, outcome: Outcome, context: Context) -> None:
             if outcome.state == "dead":
-                print(delivery.receiver, "did not hear of", delivery.alert.content, "because of", outcome.reason)
+                logging.getLogger("journal").error("%s did not hear of it: %s", delivery.receiver, outcome.reason)
         ```
 
     """

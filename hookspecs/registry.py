@@ -105,8 +105,11 @@ class Registry:
         if not isinstance(name, str) or not name or name != name.strip():
             message = f"a {kind} needs a name, without spaces around it"
             raise ValueError(message)
-        if not callable(offer) or _is_async(offer) or _is_async(type(offer).__call__):
-            message = f"the {kind} {name!r} should be a plain function, not {type(offer).__name__} or async"
+        if not callable(offer):
+            message = f"the {kind} {name!r} should be a function, not {type(offer).__name__}"
+            raise TypeError(message)
+        if _is_async(offer) or _is_async(type(offer).__call__):
+            message = f"the {kind} {name!r} is async; nobody would await it, offer a plain function"
             raise TypeError(message)
         if (kind, name) in self._offers:
             message = f"the {kind} {name!r} is offered twice"

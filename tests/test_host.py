@@ -504,7 +504,7 @@ def test_a_delivery_that_is_dead_is_logged_with_its_reason(
     httpserver.expect_request("/hook").respond_with_data("no such hook", 404)
     with Host(config(httpserver.url_for("/hook"))) as host:
         (dead,) = host.fire(ALERT).accepted
-    assert f"delivery {dead} to 'ops' is dead: client_error, 404: no such hook" in caplog.text
+    assert f"delivery {dead} to 'ops': dead, client_error, 404: no such hook" in caplog.text
 
 
 def test_an_interrupt_passes_and_the_host_can_be_closed(

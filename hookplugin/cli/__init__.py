@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
 
 import typer
 
 from hookplugin.cli import check, demo, fire, init, plugins, probe
+from hookplugin.cli.common import CommandError, print_json
 from hookplugin.document import ConfigError
 
 app = typer.Typer(
@@ -30,11 +33,26 @@ for name, command in (
 def main() -> None:
     """Run a command; exit with 0 if it is well, 1 if not, 2 for wrong usage or configuration."""
     logging.basicConfig(level=logging.WARNING, format="hookplugin: %(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an alert may hold what a terminal cannot show
     try:
-        app()
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
-    except BrokenPipeError:  # nobody reads our output any more
-        sys.stderr.close()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except (CommandError, ConfigError) as error:
+        _report(str(error).splitlines())
+        sys.exit(error.code if isinstance(error, CommandError) else 2)
+    except OSError as error:  # nobody reads our output any more, or the disk is full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"hookplugin: {error.strerror or error}\n")
         sys.exit(1)
+
+
+def _report(lines: list[str]) -> None:
+    if "--json" in sys.argv:
+        print_json({"errors": lines})
+    else:
+        sys.stderr.writelines(f"{line}\n" for line in lines)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import typer
 
@@ -14,6 +16,7 @@ from hookplugin.config import MEMORY, Config, find_file, open_document
 from hookplugin.document import ConfigError
 from hookplugin.host import rehearse
 from hookplugin.isolation import FAILURES, describe
+from hookplugin.outbox.store import OutboxError, Store
 from hookplugin.plugins import Plugins
 from hookplugin.problems import Problem
 from hookspecs import Delivery
@@ -32,7 +35,7 @@ def check(
         name = str(path)
         document = open_document(path)
         with rehearse(document) as (plugins, checked):
-            errors += document.locate(_bodies(plugins))
+            errors += document.locate([*_outbox(checked), *_bodies(plugins)])
             warnings += document.locate(_warnings(plugins, checked))
     except ConfigError as error:
         errors += error.problems
@@ -45,6 +48,18 @@ def check(
             sys.stdout.write(f"{name}: fine{', with warnings' if warnings else ''}\n")
     if errors:
         raise typer.Exit(2)
+
+
+def _outbox(config: Config) -> Iterator[Problem]:
+    """Open the outbox if it is there; else see whether it could be made."""
+    path = Path(config.outbox.removeprefix("sqlite:///"))
+    try:
+        if path.exists():
+            Store(config.outbox).close()
+        elif config.outbox != MEMORY and not os.access(path.parent, os.W_OK | os.X_OK):
+            yield Problem(("outbox",), f"cannot be made: {str(path.parent)!r} is no folder that can be written")
+    except OutboxError as error:
+        yield Problem(("outbox",), str(error))
 
 
 def _bodies(plugins: Plugins) -> Iterator[Problem]:

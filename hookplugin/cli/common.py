@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 from rich.console import Console
@@ -40,18 +40,29 @@ def print_json(value: Any) -> None:  # noqa: ANN401 - JSON has no narrower type
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
-def usage_error(message: str) -> NoReturn:
-    """End the command: it was called wrongly."""
-    sys.stderr.write(f"{message}\n")
-    raise typer.Exit(2)
+class CommandError(Exception):
+    """End a command: it cannot do what it was told, for a reason that the message says."""
+
+    def __init__(self, message: str, code: int = 2) -> None:
+        """Hold the message, and the exit code: 2 if the command was called wrongly."""
+        super().__init__(message)
+        self.code: Final = code
 
 
 def read_payload(name: str) -> bytes:
-    """Return what a file, or standard input, holds."""
+    """Return what a file, or standard input, holds.
+
+    Raises:
+        CommandError: it cannot be read.
+
+    """
     if name == "-":
+        if sys.stdin is None:  # it may have been closed
+            message = "standard input is closed; name a FILE"
+            raise CommandError(message)
         return sys.stdin.buffer.read()
     try:
         return Path(name).read_bytes()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        usage_error(f"{name}: cannot be read: {reason}")
+        message = f"{name}: cannot be read: {error.strerror if isinstance(error, OSError) else error}"
+        raise CommandError(message) from None

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import entry_points
 from importlib.resources import files
 from itertools import groupby
 from typing import Any, Final
@@ -19,12 +20,13 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from hookplugin.cli.common import ConfigOption, JsonOption, console, print_json
+from hookplugin.config import OUR_PLUGIN
 from hookplugin.delivery.deliverer import outcome_text
 from hookplugin.discovery import PluginStatus
 from hookplugin.host import Host
 from hookplugin.receipt import Receipt
 from hookplugin.webhook import webhook_of
-from hookspecs import Delivery, Outcome
+from hookspecs import PROJECT, Delivery, Outcome
 
 PAYLOADS: Final = (("hertzbeat", "demo_hertzbeat.json"), ("alertmanager", "demo_alertmanager.json"))
 """Sources, and what real systems sent."""
@@ -70,7 +72,9 @@ def _receiver() -> Iterator[tuple[str, dict[str, bytes]]]:
 
 
 def _config(address: str) -> dict[str, Any]:
+    others = {entry.name for entry in entry_points(group=PROJECT)} - {OUR_PLUGIN}
     return {
+        "plugins": {"disabled": sorted(others)},  # they might call somebody out of bed
         "receivers": [{"name": name, "url": f"{address}/{name}"} for name in ("ops", "pager", "chat")],
         "strategies": [
             {"name": "urgent", "receivers": ["pager", "ops"], "priorities": ["emergency", "critical"]},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from hookplugin.cli.common import (
+    CommandError,
     ConfigOption,
     JsonOption,
     PayloadArgument,
@@ -17,7 +18,6 @@ from hookplugin.cli.common import (
     plain_table,
     print_json,
     read_payload,
-    usage_error,
 )
 from hookplugin.config import find_file
 from hookplugin.delivery.deliverer import outcome_text
@@ -25,7 +25,7 @@ from hookplugin.host import Host
 from hookplugin.receipt import Receipt
 from hookplugin.sources import PayloadError, UnknownSourceError
 from hookplugin.values import parse_duration
-from hookspecs import Outcome
+from hookspecs import Alert, Outcome
 
 
 def _seconds(text: str) -> float:
@@ -48,56 +48,58 @@ def fire(
     """Fire the alerts of a payload, and wait until they are delivered or dead."""
     file = find_file(config)
     content = read_payload(payload)
-    host = Host.from_file(file)
-    try:
-        receipt = host.receive(source, content)
+    with Host.from_file(file) as host:  # leaving it ends the attempts that are under way
+        try:
+            receipt = host.receive(source, content)
+        except UnknownSourceError as error:
+            raise CommandError(str(error)) from None
+        except PayloadError as error:
+            message = f"{'standard input' if payload == '-' else payload}: {error}"
+            raise CommandError(message, 1) from None
         outcomes = host.wait(receipt, wait)
-    except UnknownSourceError as error:
-        usage_error(str(error))
-    except PayloadError as error:
-        sys.stderr.write(f"{payload}: {error}\n")
-        raise typer.Exit(1) from None
-    finally:
-        host.close(0)
-    if as_json:
-        print_json(_as_json(receipt, outcomes))
-    else:
-        _show(receipt, outcomes)
+        if as_json:
+            print_json(_as_json(receipt, outcomes))
+        else:
+            _show(receipt, outcomes)
     delivered = all(outcome and outcome.state == "delivered" for outcome in outcomes.values())
     if receipt.refused or not delivered:
         raise typer.Exit(1)
 
 
-def _as_json(receipt: Receipt, outcomes: dict[str, Outcome | None]) -> dict[str, object]:
+def _as_json(receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> dict[str, object]:
     deliveries = []
     for delivery in receipt.deliveries:
         outcome = outcomes.get(delivery.id)
         found = outcome.model_dump(mode="json") if outcome else {"state": "pending"}
-        deliveries.append({**delivery.model_dump(mode="json", exclude={"alert"}), "alert": delivery.alert.id, **found})
+        known = delivery.model_dump(mode="json", include={"id", "receiver", "body", "strategies"})
+        deliveries.append(known | _alert_json(delivery.alert) | found)
     return {
         "deliveries": deliveries,
         "durable": receipt.durable,
-        **{
-            name: [{"alert": one.alert.id if one.alert else None, "reason": one.reason} for one in unsent]
-            for name, unsent in (("suppressed", receipt.suppressed), ("refused", receipt.refused))
-        },
+        "suppressed": [_alert_json(one.alert) | {"reason": one.reason} for one in receipt.suppressed],
+        "refused": [_alert_json(one.alert) | {"reason": one.reason} for one in receipt.refused],
     }
 
 
-def _show(receipt: Receipt, outcomes: dict[str, Outcome | None]) -> None:
+def _alert_json(alert: Alert | None) -> dict[str, object]:
+    return {"alert": alert.id, "content": alert.content} if alert else {"alert": None, "content": None}
+
+
+def _show(receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> None:
     table = plain_table("alert", "receiver", "outcome", "ms")
+    table.columns[-1].justify = "right"
     for delivery in receipt.deliveries:
         outcome = outcomes.get(delivery.id)
-        if outcome is None:
-            result, took = "[yellow]pending[/]", ""
-        else:
-            color = "green" if outcome.state == "delivered" else "red"
-            result, took = f"[{color}]{outcome.state}[/], {escape(outcome_text(outcome))}", f"{outcome.milliseconds:g}"
-        table.add_row(escape(delivery.alert.content), escape(delivery.receiver), result, took)
+        state, result, took = "pending", "pending", ""
+        if outcome:
+            state, result, took = outcome.state, escape(outcome_text(outcome)), f"{outcome.milliseconds:g}"
+        color = {"pending": "yellow", "delivered": "green", "dead": "red"}[state]
+        table.add_row(escape(delivery.alert.content), escape(delivery.receiver), f"[{color}]{result}[/]", took)
     for unsent, color in ((receipt.suppressed, "dim"), (receipt.refused, "red")):
         for one in unsent:
-            content = one.alert.content if one.alert else ""
+            content = one.alert.content if one.alert else "the payload"
             table.add_row(escape(content), "nobody", f"[{color}]{escape(one.reason)}[/]", "")
-    console().print(table)
-    if not receipt.deliveries and not receipt.suppressed and not receipt.refused:
+    if table.row_count:
+        console().print(table)
+    else:
         console().print("the payload holds no alert")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hookplugin.cli.common import ConfigOption, JsonOption, print_json, usage_error
+from hookplugin.cli.common import CommandError, ConfigOption, JsonOption, print_json
 from hookplugin.config import DEFAULT_FILE
 
 
@@ -29,10 +29,11 @@ def init(
         with path.open("x", encoding="utf-8") as opened:
             opened.write(template())
     except FileExistsError:
-        sys.stderr.write(f"{path}: exists already; nothing was written\n")
-        raise typer.Exit(1) from None
+        message = f"{path}: exists already; nothing was written"
+        raise CommandError(message, 1) from None
     except OSError as error:
-        usage_error(f"{path}: cannot be written: {error.strerror}")
+        message = f"{path}: cannot be written: {error.strerror}"
+        raise CommandError(message) from None
     if as_json:
         print_json({"written": str(path)})
         return

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 
 from rich.markup import escape
 
 from hookplugin.cli.common import ConfigOption, JsonOption, console, plain_table, print_json
-from hookplugin.config import DEFAULT_FILE, Config, find_file, open_document
+from hookplugin.config import DEFAULT_FILE, ENVIRONMENT, Config, find_file, open_document
 from hookplugin.discovery import PluginStatus
 from hookplugin.document import ConfigError, Document
-from hookplugin.host import rehearse
-
-
-def document_or_none(config: Path | None) -> Document:
-    """Return the configuration; an empty one where none is named and none is here.
-
-    Raises:
-        ConfigError: the one that is named cannot be read.
-
-    """
-    try:
-        path = find_file(config)
-    except ConfigError:
-        return Document(Config(), DEFAULT_FILE)
-    return open_document(path)
+from hookplugin.host import load_plugins, rehearse
 
 
 def plugins(
@@ -32,16 +20,30 @@ def plugins(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
     """List the installed plugins: state and why, hooks, what each offers."""
-    with rehearse(document_or_none(config)) as (loaded, _):
-        statuses = loaded.statuses
+    logging.getLogger("hookplugin").setLevel(logging.ERROR)  # the table says it
+    statuses, mistakes = _statuses(config)
     if as_json:
         print_json([status.model_dump(mode="json") for status in statuses])
-        return
-    table = plain_table("plugin", "package", "state", "hooks", "offers")
-    for status in statuses:
-        hooks = ", ".join(hook.removeprefix("alert_") for hook in status.hooks)
-        table.add_row(status.name, _package(status), _state(status), hooks, ", ".join(status.offers))
-    console().print(table)
+    else:
+        table = plain_table("plugin", "package", "state", "hooks", "offers")
+        for status in statuses:
+            hooks = ", ".join(hook.removeprefix("alert_") for hook in status.hooks)
+            table.add_row(status.name, _package(status), _state(status), hooks, ", ".join(status.offers))
+        console().print(table)
+    if mistakes:
+        raise mistakes
+
+
+def _statuses(config: Path | None) -> tuple[tuple[PluginStatus, ...], ConfigError | None]:
+    """Return the plugins under a configuration, or as far as they come under one that is wrong."""
+    document = Document(Config())
+    try:
+        if config or ENVIRONMENT in os.environ or Path(DEFAULT_FILE).exists():
+            document = open_document(find_file(config))
+        with rehearse(document) as (loaded, _):
+            return loaded.statuses, None
+    except ConfigError as error:
+        return load_plugins(document).statuses, error
 
 
 def _package(status: PluginStatus) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 
-from hookplugin.cli.common import ConfigOption, JsonOption, console, print_json, usage_error
+from hookplugin.cli.common import CommandError, ConfigOption, JsonOption, console, print_json
 from hookplugin.config import find_file, open_document
 from hookplugin.delivery.deliverer import Deliverer, outcome_text
 from hookplugin.host import rehearse
@@ -30,7 +30,8 @@ def probe(
         found = next((one for one in checked.receivers if one.name == receiver), None)
         if found is None:
             names = [one.name for one in checked.receivers]
-            usage_error(f"unknown receiver {receiver!r}{nearest(receiver, names)}")
+            message = f"unknown receiver {receiver!r}{nearest(receiver, names)}"
+            raise CommandError(message)
         delivery = Delivery(id=f"test{secrets.token_hex(12)}", alert=ALERT, receiver=receiver, body=found.body)
         outcome = Deliverer(checked.receivers, plugins.registry.renderers).deliver(delivery)
     if as_json:

@@ -70,8 +70,8 @@ class Deliverer:
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """Write an outcome in one line: `client_error, 404: no such hook`."""
-    words = [outcome.reason.value if outcome.reason else outcome.state]
-    if outcome.status is not None:
-        words.append(str(outcome.status))
-    return ", ".join(words) + (f": {outcome.detail}" if outcome.detail else "")
+    """Write an outcome in one line: `dead, client_error, 404: no such hook`."""
+    words = [outcome.state, outcome.reason, outcome.status]
+    return ", ".join(str(word) for word in words if word is not None) + (
+        f": {outcome.detail}" if outcome.detail else ""
+    )

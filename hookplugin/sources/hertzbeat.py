@@ -39,6 +39,9 @@ def parse_hertzbeat(payload: Any, context: Context) -> Iterator[Alert]:  # noqa:
 
     """
     body = as_object(payload, "the payload")
+    if body.keys() >= {"receiver", "version", "groupKey"}:
+        message = "the payload is a group of Alertmanager or Grafana; name that source instead"
+        raise ValueError(message)
     if "alerts" not in body:
         if not body.keys() & {"content", "target"}:
             message = "the payload has neither content nor target: it is no HertzBeat alert"

@@ -7,7 +7,7 @@ Alertmanager's configuration, section "Matcher".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 import re2
 
 from hookplugin.problems import nearest
-from hookspecs import Alert
+from hookspecs import Alert, Priority, Status
 from hookspecs.alert import tag_text
 
 Operator: TypeAlias = Literal["=", "!=", "=~", "!~"]
@@ -28,6 +28,12 @@ FIELDS: Final[Mapping[str, Callable[[Alert], str]]] = {
     "source": lambda alert: alert.source or "",
 }
 """What a matcher may say after `alert.`; `alert.annotations.NAME` is possible too."""
+
+_VALUES: Final[Mapping[str, Collection[str]]] = {
+    "alert.priority": Priority.__members__,
+    "alert.status": Status.__members__,
+}
+"""The values that some fields have, and no others."""
 
 _SPACE: Final = r"[\t\n\f\r ]*"
 _NAME: Final = r"""[^\s{}!=~,"'`\\]+"""
@@ -103,6 +109,9 @@ def _parse(text: str) -> Matcher:
         message = f"bad matcher {text.strip()!r}: {error}"
         raise ValueError(message) from None
     operator = cast("Operator", found["operator"])
+    if not quoted and operator in {"=", "!="} and value not in _VALUES.get(name, (value,)):
+        message = f"bad matcher {text.strip()!r}: no alert has this {name}{nearest(value, _VALUES[name])}"
+        raise ValueError(message)
     read = _tag(name) if quoted or not name.startswith("alert.") else _field(name)
     needs_quotes = quoted and (name.startswith("alert.") or not re.fullmatch(_NAME, name))
     return Matcher(name, operator, value, needs_quotes, read, _tests(operator, value))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import TypeAlias
 
+from hookplugin.isolation import FAILURES, describe
 from hookplugin.strategy.matchers import Matcher
 from hookplugin.strategy.model import Strategy
 from hookplugin.strategy.schedule import DAYS, is_open, schedule_text
@@ -156,13 +157,18 @@ def _schedule(strategy: Strategy, timezone: tzinfo | None) -> Condition:
 def _filter(strategy: str, name: str, predicate: Filter) -> Condition:
     def condition(alert: Alert, _: datetime) -> str | None:
         try:
-            passed = bool(predicate(alert))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a broken filter must not cost an alert
+            return None if _truth(predicate(alert)) else f"the filter {name} said no"
+        except FAILURES as error:
             _log.warning(
-                "the filter %r of strategy %r failed and counts as matched: %s: %s",
-                name, strategy, type(error).__name__, error,
-            )  # fmt: skip
+                "the filter %r of strategy %r failed and counts as matched: %s", name, strategy, describe(error)
+            )
             return None
-        return None if passed else f"the filter {name} said no"
 
     return condition
+
+
+def _truth(answer: object) -> bool:
+    if answer is None:  # somebody forgot to return
+        message = "it returned nothing, neither true nor false"
+        raise TypeError(message)
+    return bool(answer)

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,14 @@ def run(tmp_path: Path) -> Run:
         return result
 
     return run_command
+
+
+def shell(line: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run a line of shell with the installed command on the path."""
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    return subprocess.run(
+        line, shell=True, cwd=folder, capture_output=True, timeout=60, check=False, env={"PATH": path}
+    )
 
 
 @pytest.fixture
@@ -162,20 +171,41 @@ def test_fire_ends_with_1_when_a_delivery_is_dead(
     assert states == {"good": ("delivered", None), "bad": ("dead", "client_error")}
 
 
-def test_fire_ends_with_1_when_a_delivery_is_still_pending_and_the_next_start_makes_it(
+def test_fire_ends_with_1_when_a_delivery_is_still_pending_and_does_not_cut_it_off(
     run: Run, configure: Callable[..., None], httpserver: HTTPServer
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never answers
-        configure({"ops": f"http://127.0.0.1:{silent.getsockname()[1]}/"})
-        done = run("fire", "--wait", "50ms", "--json", stdin=b'[{"content": "a"}, {"content": "b"}]')
-    pending = {one["id"] for one in json.loads(done.stdout)["deliveries"] if one["state"] == "pending"}
-    assert done.returncode == 1
-    assert len(pending) == 2
+    released = threading.Event()
 
+    def answer(_: Request) -> Response:
+        released.wait(0.5)
+        return Response(status=200)
+
+    httpserver.expect_request("/ops").respond_with_handler(answer)
+    configure({"ops": httpserver.url_for("/ops")})
+    done = run("fire", "--wait", "10ms", "--json", stdin=b'{"content": "a"}')
+    assert done.returncode == 1
+    assert [one["state"] for one in json.loads(done.stdout)["deliveries"]] == ["pending"]
+    assert run("fire", stdin=b"[]").stdout == "the payload holds no alert\n"
+    assert len(httpserver.log) == 1
+
+
+def test_what_a_fire_that_was_killed_has_left_is_made_by_the_next(
+    configure: Callable[..., None], run: Run, httpserver: HTTPServer, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        configure({"ops": f"http://127.0.0.1:{silent.getsockname()[1]}/"})
+        command = [Path(sys.executable).with_name("hookplugin"), "fire"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=tmp_path) as process:
+            assert process.stdin
+            process.stdin.write(b'{"content": "a"}')
+            process.stdin.close()
+            silent.accept()[0].close()  # it has claimed and is sending
+            process.kill()
     httpserver.expect_request("/ops").respond_with_data(status=200)
     configure({"ops": httpserver.url_for("/ops")})
-    assert run("fire", stdin=b'{"content": "c"}').returncode == 0
-    assert pending < {request.headers["webhook-id"] for request, _ in httpserver.log}
+    assert run("fire", stdin=b"[]").returncode == 0
+    ((request, _),) = httpserver.log
+    assert json.loads(request.get_data())["content"] == "a"
 
 
 @pytest.mark.parametrize(
@@ -244,6 +274,54 @@ def test_wrong_usage_ends_with_2(
     assert message in done.stderr + done.stdout
 
 
+def test_json_answers_tell_errors_too(run: Run, configure: Callable[..., None]) -> None:
+    configure({"ops": "http://127.0.0.1:9/"})
+    done = run("test", "opps", "--json")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert json.loads(done.stdout) == {"errors": ["unknown receiver 'opps'; did you mean 'ops'?"]}
+
+
+def test_a_closed_standard_input_is_said(configure: Callable[..., None], tmp_path: Path) -> None:
+    configure({"ops": "http://127.0.0.1:9/"})
+    done = shell("hookplugin fire <&-", tmp_path)
+    assert (done.returncode, done.stderr) == (2, b"standard input is closed; name a FILE\n")
+
+
+def test_a_terminal_that_cannot_show_an_alert_costs_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = run("demo")
+    assert done.returncode == 0
+    assert "\\u76d1\\u63a7" in done.stdout
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
+    done = shell("hookplugin demo > /dev/full", tmp_path)
+    assert (done.returncode, done.stderr) == (1, b"hookplugin: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("outbox", "message"),
+    [
+        ("sqlite:///no/such/folder.db", "is no folder that can be written"),
+        ("sqlite:///hookplugin.yaml", "file is not a database"),
+    ],
+)
+def test_check_says_that_the_outbox_cannot_be_opened(run: Run, tmp_path: Path, outbox: str, message: str) -> None:
+    (tmp_path / "hookplugin.yaml").write_text(f"timezone: UTC\noutbox: {outbox}\n" + "# " + "x" * 100 + "\n")
+    done = run("check")
+    assert done.returncode == 2
+    assert done.stdout.startswith("hookplugin.yaml:2: outbox: ")
+    assert message in done.stdout
+
+
+def test_plugins_are_listed_although_the_configuration_is_wrong(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hookplugin.yaml").write_text("timezon: UTC\n")
+    done = run("plugins")
+    assert done.returncode == 2
+    assert "webhook  hookplugin" in done.stdout
+    assert done.stderr == "hookplugin.yaml:1: timezon: unknown key; did you mean 'timezone'?\n"
+
+
 @pytest.mark.parametrize("command", [("check",), ("fire",), ("test", "ops")])
 def test_no_configuration_is_said_with_what_to_do(run: Run, command: tuple[str, ...]) -> None:
     done = run(*command)
@@ -290,9 +368,5 @@ def test_plugins_are_listed_without_a_configuration(run: Run) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
-    command = Path(sys.executable).with_name("hookplugin")
-    done = subprocess.run(
-        f"{command} demo --json | head -c 1", shell=True, cwd=tmp_path, capture_output=True, timeout=60, check=False
-    )
-    assert b"Traceback" not in done.stderr
-    assert done.stdout == b"["
+    done = shell("hookplugin demo --json | head -c 1", tmp_path)
+    assert (done.stdout, done.stderr) == (b"[", b"")

@@ -112,9 +112,9 @@ def test_a_receiver_that_is_not_there_any_more_is_an_error_of_our_own(caplog: py
         (Outcome(state="delivered", status=204, milliseconds=3), "delivered, 204"),
         (Outcome(state="delivered", status=200, detail="ok"), "delivered, 200: ok"),
         (Outcome(state="dead", reason=Reason.timeout, detail="no complete answer in time"),
-         "timeout: no complete answer in time"),
+         "dead, timeout: no complete answer in time"),
         (Outcome(state="dead", reason=Reason.client_error, status=404, detail="no such hook"),
-         "client_error, 404: no such hook"),
+         "dead, client_error, 404: no such hook"),
         (Outcome(state="dead"), "dead"),
     ],
 )  # fmt: skip

@@ -32,24 +32,27 @@ def test_a_severity_is_read_as_the_operator_says_or_else_by_its_name(
 
 
 @pytest.mark.parametrize(
-    ("severity", "said"),
+    ("severity", "said", "key"),
     [
-        ("Info", "the severity 'info' is read as warning"),
-        ("0", "the severity '0' is read as warning"),
-        ("", "an alert without a severity is read as warning"),
-        (None, "an alert without a severity is read as warning"),
-        (3, "an alert without a severity is read as warning"),
+        ("Info", "the severity 'info'", "info"),
+        ("0", "the severity '0'", "0"),
+        ("", "an alert without a severity", '""'),
+        (None, "an alert without a severity", '""'),
+        (3, "an alert without a severity", '""'),
     ],
 )
 def test_an_unknown_severity_is_a_warning_and_said_once(
-    severity: object, said: str, caplog: pytest.LogCaptureFixture
+    severity: object, said: str, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     context = Context(severities=SEVERITIES)
     view = context.with_settings({})
     assert [context.priority(severity), context.priority(severity), view.priority(severity)] == [Priority.warning] * 3
-    assert caplog.record_tuples == [
-        ("hookplugin", logging.WARNING, f"{said}; the configuration can say otherwise under `severities`")
-    ]
+    message = f"{said} is read as warning; the configuration can say otherwise: severities: {{{key}: critical}}"
+    assert caplog.record_tuples == [("hookplugin", logging.WARNING, message)]
+
+
+def test_what_is_said_of_a_missing_severity_works() -> None:
+    assert Context(severities={"": Priority.critical}).priority(None) is Priority.critical
 
 
 def test_two_hosts_say_it_each() -> None:

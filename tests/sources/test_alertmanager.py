@@ -149,10 +149,9 @@ def test_an_unknown_severity_is_said_once(caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.WARNING, "hookplugin"):
         for _ in range(3):
             read({"alerts": [{"labels": {"severity": "info"}}, {"labels": {}}]}, context)
-    assert [record.getMessage() for record in caplog.records] == [
-        "the severity 'info' is read as warning; the configuration can say otherwise under `severities`",
-        "an alert without a severity is read as warning; the configuration can say otherwise under `severities`",
-    ]
+    severity, missing = caplog.messages
+    assert severity.startswith("the severity 'info' is read as warning")
+    assert missing.startswith("an alert without a severity is read as warning")
 
 
 @pytest.mark.parametrize(
