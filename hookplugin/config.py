@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, mod
 
 from hookplugin.delivery.receiver import Auth, Basic, Defaults, Receiver, Timeout
 from hookplugin.document import ConfigError, Document, read_document
+from hookplugin.outbox.store import MEMORY
 from hookplugin.problems import Path as KeyPath
 from hookplugin.problems import Problem, nearest, path_text, problems_of
 from hookplugin.strategy.model import Strategy
@@ -22,7 +23,6 @@ from hookspecs.frozen import Frozen, FrozenDict, freeze
 
 DEFAULT_FILE: Final = "hookplugin.yaml"
 ENVIRONMENT: Final = "HOOKPLUGIN_CONFIG"
-MEMORY: Final = "sqlite:///:memory:"
 OUR_PLUGIN: Final = "webhook"
 """The plugin that our entry point names; its settings are the whole configuration."""
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import pluggy
 
-from hookplugin.isolation import FAILURES, describe
+from hookplugin.isolation import contain, describe
 from hookplugin.problems import nearest
 from hookspecs import PROJECT
 from hookspecs.frozen import Frozen
@@ -101,7 +101,10 @@ def refusal(manager: pluggy.PluginManager, plugin: object) -> str | None:
         if hook in hooks:
             return f"it implements {hook!r} twice; let one function call the other"
         hooks.add(hook)
-        if hook not in HOOKS and not options["optionalhook"]:
+        if hook not in HOOKS:
+            own = getattr(manager.hook, hook, None)  # a host may have specified hooks of its own
+            if options["optionalhook"] or (own and own.has_spec()):
+                continue
             return f"there is no hook {hook!r}{nearest(hook, HOOKS)}"
         if options["wrapper"] or options["hookwrapper"]:
             return f"{name} is a wrapper; wrappers could stop the other plugins, write a plain function"
@@ -119,7 +122,8 @@ def _load(manager: pluggy.PluginManager, entry: EntryPoint, status: PluginStatus
         if reason is None:
             _register(manager, plugin, entry.name)
             return status.model_copy(update={"hooks": _hooks_of(manager, plugin)})
-    except FAILURES as error:
+    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
+        contain(error)
         reason = f"it cannot be loaded: {describe(error)}"
     return _off(status, "failed", reason)
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from hookplugin.problems import Problem
+from hookplugin.problems import Problem, shown
 from hookspecs.frozen import MAX_DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from hookplugin.problems import Path as KeyPath
 
@@ -34,13 +34,12 @@ _Base: Any = getattr(
 
 
 class _Loader(_Base):  # type: ignore[misc]  # the base is chosen at run time
-    """Read YAML 1.2's core schema, and note keys that stand twice."""
+    """Read YAML 1.2's core schema."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's way to say it
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self.twice: list[tuple[int, str]] = []
         self._depth = 0
 
     def descend_resolver(self, *_: object) -> None:
@@ -51,16 +50,6 @@ class _Loader(_Base):  # type: ignore[misc]  # the base is chosen at run time
 
     def ascend_resolver(self) -> None:
         self._depth -= 1
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    self.twice.append((key.start_mark.line + 1, key.value))
-                seen.add(key.value)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        return mapping
 
 
 def _integer(_: _Loader, node: yaml.ScalarNode) -> int:
@@ -123,7 +112,9 @@ def read_document(path: Path) -> Document:
         raise ConfigError([f"{path}: is not UTF-8 text"]) from None
     try:
         loader = _Loader(text)
-        data = loader.get_single_data()
+        root = loader.get_single_node()
+        twice = list(_twice(root))  # before `<<` is resolved: it may bring what stands beside it
+        data = loader.construct_document(root) if root else None
     except yaml.MarkedYAMLError as error:
         # never str(error): it quotes the text, and a secret may stand there
         where = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
@@ -135,11 +126,30 @@ def read_document(path: Path) -> Document:
         raise ConfigError([f"{path}: is nested more than {MAX_DEPTH} levels deep"]) from None
     except (yaml.YAMLError, ValueError, LookupError, AttributeError):  # what PyYAML raises for a wrong `!!bool x`
         raise ConfigError([f"{path}: is not YAML: it holds a character or a value that YAML forbids"]) from None
-    if loader.twice:
-        raise ConfigError(f"{path}:{line}: the key {key!r} stands twice; remove one" for line, key in loader.twice)
+    if twice:
+        raise ConfigError(f"{path}:{line}: the key {shown(key)!r} stands twice; remove one" for line, key in twice)
     if data is None:
         raise ConfigError([f"{path}: is empty; `hookplugin init FILE` writes one to start from"])
     return Document(data, str(path), path.absolute().parent, text)
+
+
+def _twice(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    """Find the keys that stand twice in one map, with their lines."""
+    waiting, met = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in met:  # an alias
+            continue
+        met.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                waiting.append(value)
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    yield key.start_mark.line + 1, key.value
+                seen.add(str(key.value))
 
 
 def _line(root: yaml.Node, path: KeyPath) -> int:

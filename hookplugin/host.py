@@ -13,16 +13,16 @@ import pluggy
 from pydantic import ValidationError
 
 import hookspecs
-from hookplugin.config import MEMORY, Config, ConfigInput, disabled_plugins, open_document, resolve
+from hookplugin.config import OUR_PLUGIN, Config, ConfigInput, disabled_plugins, open_document, resolve
 from hookplugin.discovery import PluginStatus, discover, take_over
 from hookplugin.document import ConfigError, Document
-from hookplugin.isolation import FAILURES, describe, raise_together
-from hookplugin.outbox.store import OutboxError
+from hookplugin.isolation import contain, describe, raise_together
+from hookplugin.outbox.store import MEMORY, OutboxError
 from hookplugin.plugins import Plugins
-from hookplugin.problems import nearest, problems_of
+from hookplugin.problems import Problem, nearest, problems_of
 from hookplugin.receipt import Receipt, Unsent
 from hookplugin.sources import PayloadError, UnknownSourceError, parse_json
-from hookplugin.webhook import DRAIN, NAME, Webhook, webhook_of
+from hookplugin.webhook import DRAIN, Webhook, webhook_of
 from hookspecs import PROJECT, Alert, Context, Outcome, Source
 
 
@@ -102,7 +102,7 @@ class Host:
 
         Args:
             config: a `Config`, a dict of the same keys, or the path of a YAML file.
-            strict: failures of plugins are raised, after every plugin was called; for tests.
+            strict: failures of plugins in the host's own calls are raised, after every plugin was called; for tests.
 
         Raises:
             ConfigError: with every mistake at once.
@@ -172,13 +172,13 @@ class Host:
         for alert, answers in fired:
             reasons = [f"the plugin {one.plugin!r} failed: {describe(one.error)}" for one in answers if one.error]
             deliveries = [delivery for one in answers for delivery in one.value or ()]
-            if storage and any(one.plugin == NAME and one.value for one in answers):
+            if storage and any(one.plugin == OUR_PLUGIN and one.value for one in answers):
                 reasons.append(storage)
-                deliveries = [delivery for one in answers if one.plugin != NAME for delivery in one.value or ()]
+                deliveries = [delivery for one in answers if one.plugin != OUR_PLUGIN for delivery in one.value or ()]
             accepted += deliveries
             refused += [Unsent(alert=alert, reason=reason) for reason in reasons]
             if not deliveries and not reasons:
-                reason = "no strategy matched" if webhook else f"the plugin {NAME!r} is off, and no other took it"
+                reason = "no strategy matched" if webhook else f"the plugin {OUR_PLUGIN!r} is off, and no other took it"
                 suppressed.append(Unsent(alert=alert, reason=reason))
         if self._strict:
             raise_together([answer for _, answers in fired for answer in answers], "alert_fired")
@@ -206,7 +206,7 @@ class Host:
         if source not in sources:
             message = f"unknown source {source!r}{nearest(source, sources)}"
             raise UnknownSourceError(message)
-        parsed = parse_json(payload) if isinstance(payload, (bytes, str)) else payload
+        parsed = parse_json(payload) if isinstance(payload, (bytes, bytearray, str)) else payload
         try:
             alerts = _read(sources[source], parsed, self.context)
         except ValidationError as error:
@@ -222,7 +222,8 @@ class Host:
         except RecursionError:
             message = "the payload is nested too deeply"
             raise PayloadError(message) from None
-        except FAILURES as error:
+        except BaseException as error:
+            contain(error)
             if self._strict:
                 raise
             return Receipt(refused=(Unsent(alert=None, reason=f"the source {source!r} failed: {describe(error)}"),))
@@ -232,11 +233,11 @@ class Host:
         """Wait until what was accepted is delivered or dead, for at most this time.
 
         Returns:
-            The outcomes by delivery id; none for what has none yet.
+            The outcomes by delivery id; none for what has none yet. What other plugins deliver is left out.
 
         """
         if self._webhook is None:
-            return dict.fromkeys(receipt.accepted)
+            return {}
         try:
             return self._webhook.wait(receipt.accepted, seconds)
         except OutboxError:
@@ -276,10 +277,10 @@ def _configure(plugins: Plugins, config: Config, document: Document) -> None:
     try:
         plugins.configure(config)
         resolve(document, plugins.offered)  # a required plugin may have failed only now
-    except OutboxError as error:
-        raise ConfigError([f"{document.name}: outbox: {error}"]) from None
-    except BaseException:
+    except BaseException as error:
         _close(plugins, webhook_of(plugins.context), 0)
+        if isinstance(error, OutboxError):
+            raise ConfigError(document.locate([Problem(("outbox",), str(error))])) from None
         raise
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pluggy
 
 _log = logging.getLogger("hookplugin")
 
 Value = TypeVar("Value")
-FAILURES: Final = (Exception, SystemExit)
-"""What a plugin may raise without harm to others; KeyboardInterrupt still passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +23,22 @@ class Answer(Generic[Value]):
     error: BaseException | None = None
 
 
+def contain(error: BaseException) -> None:
+    """Let everything that a plugin may raise end here, also SystemExit and CancelledError; an interrupt is the user's.
+
+    Raises:
+        KeyboardInterrupt: that is what the error is.
+
+    """
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+
+
 def describe(error: BaseException) -> str:
     """Write an error in one line."""
     try:
         text = " ".join(str(error).split())
-    except FAILURES:  # the error is a plugin's, and so is what writes it
+    except Exception:  # noqa: BLE001 - the error is a plugin's, and so is what writes it
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -62,7 +71,8 @@ def call_each(
             named = {argument: given[argument] for argument in implementation.kwargnames if argument in given}
             value = implementation.function(*(given[argument] for argument in implementation.argnames), **named)
             answers.append(Answer(name, read(value)))
-        except FAILURES as error:
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin raises, the others still run
+            contain(error)
             _log.warning("the plugin %r failed in %s: %s", name, hook, describe(error))
             answers.append(Answer(name, error=error))
     return answers

@@ -40,6 +40,7 @@ class Plugins:
         self._strict: Final = strict
         self._statuses = list(statuses)
         self._contexts: dict[str, Context] = {}
+        self._offered: dict[str, Registry] = {}
         self.registry: Final = Registry()
         self.context = Context()
         for name, parse in SOURCES.items():
@@ -64,7 +65,7 @@ class Plugins:
             BaseExceptionGroup: plugins failed, and the host is strict.
 
         """
-        scratch: dict[str, Registry] = {}
+        scratch = self._offered
         answers = self._call("alert_register", lambda name: {"registry": scratch.setdefault(name, Registry())})
         for index, answer in enumerate(answers):
             error = answer.error or self._merge(answer.plugin, scratch[answer.plugin])
@@ -98,6 +99,7 @@ class Plugins:
             if answer.error is not None:
                 if self._manager.get_plugin(answer.plugin) is webhook:
                     raise answer.error  # without it nobody would hear of anything
+                self.registry.withdraw(self._offered.get(answer.plugin, Registry()))
                 self._fail(answer.plugin, f"alert_configure failed: {describe(answer.error)}")
         self._check(answers, "alert_configure")
 
@@ -111,15 +113,20 @@ class Plugins:
         )
 
     def delivered(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Tell each plugin of a final outcome."""
+        """Tell each plugin of a final outcome; a failure is only logged, nobody is there to catch it."""
         self._call(
             "alert_delivered",
             lambda name: {"delivery": delivery, "outcome": outcome, "context": self._contexts[name]},
         )
 
     def shutdown(self) -> None:
-        """Let each plugin finish."""
-        self._call("alert_shutdown", lambda name: {"context": self._contexts[name]})
+        """Let each plugin finish.
+
+        Raises:
+            BaseExceptionGroup: plugins failed, and the host is strict.
+
+        """
+        self._check(self._call("alert_shutdown", lambda name: {"context": self._contexts[name]}), "alert_shutdown")
 
     def _call(self, hook: str, arguments: Callable[[str], Mapping[str, Any]]) -> list[Answer[None]]:
         return call_each(self._manager, hook, arguments, lambda _: None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 Path: TypeAlias = tuple[str | int, ...]
 """The keys and indexes that lead to a value."""
+
+
+_KEY: Final = re.compile(r"[\w. -]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,13 @@ class Problem:
 
 def path_text(path: Path) -> str:
     """Write a path as people read it: `receivers[0].url`."""
-    written = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    written = "".join(f"[{key}]" if isinstance(key, int) else f".{shown(key)}" for key in path)
     return written.removeprefix(".")
+
+
+def shown(key: str) -> str:
+    """Return a key as it may be shown: where a space is missing behind a colon, a key has swallowed a secret."""
+    return key if _KEY.fullmatch(key) else "?"
 
 
 def nearest(word: object, allowed: Iterable[str], otherwise: str | None = None) -> str:

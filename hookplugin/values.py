@@ -108,8 +108,10 @@ def _read_file(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig").removesuffix("\n")  # "\r\n" is read as "\n"
     except OSError as error:
         message = f"cannot read {str(path)!r}: {error.strerror}"
-    except ValueError:
+    except UnicodeDecodeError:
         message = f"cannot read {str(path)!r}: not UTF-8 text"
+    except ValueError as error:  # a character that no path has
+        message = f"cannot read {str(path)!r}: {error}"
     raise ValueError(message)
 
 

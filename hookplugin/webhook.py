@@ -19,9 +19,6 @@ from hookspecs import Alert, Context, Delivery, Outcome, hookimpl
 
 _log = logging.getLogger("hookplugin")
 
-NAME: Final = OUR_PLUGIN
-"""Of our part of a context's state."""
-
 DRAIN: Final = 10.0
 """Seconds that `alert_shutdown` gives to what is not delivered yet."""
 
@@ -127,14 +124,14 @@ class Webhook:
 
 def webhook_of(context: Context) -> Webhook | None:
     """Return the plugin's state in a host; none where the plugin is off."""
-    return cast("Webhook | None", context.state.get(NAME))
+    return cast("Webhook | None", context.state.get(OUR_PLUGIN))
 
 
 @hookimpl
 def alert_configure(context: Context) -> None:
     """Take the configuration: for this plugin, the settings are all of it."""
     if isinstance(context.settings, Config):
-        context.state[NAME] = Webhook(context.settings, context)
+        context.state[OUR_PLUGIN] = Webhook(context.settings, context)
 
 
 @hookimpl

@@ -30,7 +30,7 @@ class Context:
 
     registry: Registry = field(default_factory=Registry)
     """What all plugins offer; complete from `alert_configure` on."""
-    settings: Any = field(default_factory=FrozenDict[str, Any])
+    settings: Any = field(default_factory=FrozenDict[str, Any], repr=False)
     """The plugin's own part of the configuration, `plugins.settings.NAME`; never anybody else's."""
     timezone: tzinfo | None = None
     """Of schedules, and of foreign times that name none; None is the machine's, as for `datetime.astimezone`."""

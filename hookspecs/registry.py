@@ -98,6 +98,11 @@ class Registry:
                 raise ValueError(message)
         self._offers.update(other._offers)
 
+    def withdraw(self, other: Registry) -> None:
+        """Give up everything that another registry holds."""
+        for offer in other.offers:
+            self._offers.pop(offer, None)
+
     def _of(self, wanted: str) -> Mapping[str, Callable[..., Any]]:
         return MappingProxyType({name: offer for (kind, name), offer in self._offers.items() if kind == wanted})
 

@@ -522,3 +522,35 @@ def test_a_plugin_that_the_configuration_names_may_be_there(state: str) -> None:
 def test_the_webhook_plugin_has_no_settings_of_its_own() -> None:
     with pytest.raises(ConfigError, match=r"plugins\.settings\.webhook: has no settings here"):
         Host({"plugins": {"settings": {"webhook": {"x": 1}}}})
+
+
+@pytest.mark.parametrize(
+    "receiver",
+    [
+        "{name: a, url:https://h.example/S3CRET}",
+        "{name: a, url: 'http://h/', auth: {bearer:S3CRET}}",
+        "{name: a, url: 'http://h/', auth: {basic: {ops:S3CRET}}}",
+        "{name: a, url: 'http://h/', headers: {'Authorization:Bearer S3CRET'}}",
+        "{name: a, url: 'http://h/', headers: {'Authorization:Bearer S3CRET': x}}",
+        "{name: a, url: 'http://h/', 'x:S3CRET': 1, 'x:S3CRET': 2}",
+    ],
+)
+def test_a_key_that_has_swallowed_a_secret_is_not_shown(tmp_path: Path, receiver: str) -> None:
+    path = tmp_path / "hookplugin.yaml"
+    path.write_text(f"receivers:\n  - {receiver}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        Host(path)
+    assert "S3CRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["$OPS_TOKEN", "${OPS_TOKEN}"])
+def test_a_shell_variable_would_be_sent_as_it_stands_and_is_refused(token: str) -> None:
+    receiver = {"name": "a", "url": "http://h/", "auth": {"bearer": token}}
+    with pytest.raises(ConfigError, match=r"auth\.bearer: would be sent as it stands; write \{env: OPS_TOKEN\}"):
+        Host({"receivers": [receiver]})
+
+
+@pytest.mark.parametrize("config", [None, 5, [], b"hookplugin.yaml"])
+def test_what_can_be_no_configuration_is_a_type_error(config: Any) -> None:
+    with pytest.raises(TypeError, match="a configuration is a Config, a dict or the path of a file"):
+        Host(config)

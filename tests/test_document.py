@@ -220,3 +220,12 @@ def test_a_document_never_shows_its_text(write: Write) -> None:
     document = read_document(write("# S3cret\na: 1\n"))
     assert "S3cret" not in repr(document)
     assert document.directory.is_absolute()
+
+
+def test_a_map_that_is_merged_may_merge_another_and_overrule_it(tmp_path: Path) -> None:
+    path = tmp_path / "hookplugin.yaml"
+    path.write_text(
+        "one: &one {a: 1, b: 1}\ntwo: &two\n  <<: *one\n  b: 2\nthree:\n  <<: *two\n  b: 3\n", encoding="utf-8"
+    )
+    data = read_document(path).data
+    assert data == {"one": {"a": 1, "b": 1}, "two": {"a": 1, "b": 2}, "three": {"a": 1, "b": 3}}

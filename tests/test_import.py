@@ -26,12 +26,9 @@ FOREIGN = {
     "a module": ("hookspecs.py", "import pluggy\nhookspec = pluggy.HookspecMarker('other')\n", "hookspecs.py"),
     "another project's": ("hookspecs.py", "PROJECT = 'other'\n", "hookspecs.py"),
     "a package": ("hookspecs/__init__.py", "x = 1\n", "hookspecs/__init__.py"),
-    "one that fails": (
-        "hookspecs.py",
-        "1 / 0\n",
-        "a module that fails to import (ZeroDivisionError: division by zero)",
-    ),
-    "one with a typo": ("hookspecs.py", "def (:\n", "a module that fails to import (SyntaxError: "),
+    "one that fails": ("hookspecs.py", "1 / 0\n", "hookspecs.py"),
+    "one with a typo": ("hookspecs.py", "def (:\n", "hookspecs.py"),
+    "one that ends the process": ("hookspecs.py", "raise SystemExit(7)\n", "hookspecs.py"),
 }
 
 
@@ -72,26 +69,23 @@ def test_a_namespace_folder_in_the_way_of_nothing_does_no_harm(tmp_path: Path) -
     assert run("import hookplugin", tmp_path).returncode == 0
 
 
-def test_exit_and_interrupt_of_a_foreign_module_pass(tmp_path: Path) -> None:
-    (tmp_path / "hookspecs.py").write_text("raise SystemExit(7)\n", encoding="utf-8")
-    assert run("import hookplugin", tmp_path).returncode == 7
-
-
 CONFIG = (
     "{'receivers': [{'name': 'ops', 'url': 'https://example.com/'}],"
     " 'strategies': [{'name': 'all', 'receivers': ['ops'], 'match': ['a=~\"b.*\"']}]}"
 )
 
 
-@pytest.mark.parametrize("step", ["import hookplugin", f"import hookplugin; host = hookplugin.Host({CONFIG})"])
-def test_what_only_sending_needs_is_not_imported_and_no_thread_runs(tmp_path: Path, step: str) -> None:
-    code = f"import sys, threading; {step}; print(threading.active_count(), *sorted(sys.modules))"
-    done = run(code, tmp_path)
+def test_what_only_sending_needs_is_not_imported(tmp_path: Path) -> None:
+    done = run("import sys, hookplugin; print(*sorted(sys.modules))", tmp_path)
     assert done.stderr == ""
-    threads, *modules = done.stdout.split()
-    assert threads == "1"
+    modules = done.stdout.split()
     assert "hookplugin" in modules
     assert not {"requests", "urllib3", "certifi", "rich", "typer", "fastapi"} & {*modules}
+
+
+def test_a_host_that_was_made_has_started_no_thread(tmp_path: Path) -> None:
+    code = f"import threading, hookplugin; host = hookplugin.Host({CONFIG}); print(threading.active_count())"
+    assert run(code, tmp_path).stdout == "1\n"
 
 
 def test_the_contract_alone_needs_neither_yaml_nor_the_plugin(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from hookplugin import Alert, Host, PluginStatus
+from hookplugin import Alert, ConfigError, Host, PluginStatus
 
 Install = Callable[..., None]
 Record = dict[str, list[Any]]
@@ -251,11 +251,13 @@ def test_each_plugin_sees_its_own_settings_and_nobody_elses(install: Install) ->
 def test_no_other_plugin_is_handed_the_configuration(install: Install) -> None:
     install(
         "webhook2",
-        HEAD + "@hookimpl\ndef alert_configure(context):\n    context.state['seen'] = repr(context)\n",
+        HEAD + "@hookimpl\ndef alert_configure(context):\n    context.state['seen'] = repr(context)\n"
+        "    context.state['settings'] = context.settings\n",
     )
     receiver = {"name": "ops", "url": "http://example.com/S3cret", "auth": {"bearer": "S3cret"}}
     with Host({"receivers": [receiver], "plugins": {"settings": {"webhook2": {"mine": 1}}}}) as host:
-        assert "'mine': 1" in host.context.state["seen"]
+        assert host.context.state["settings"] == {"mine": 1}
+        assert "mine" not in host.context.state["seen"]
         assert "S3cret" not in host.context.state["seen"]
         assert "receivers" not in host.context.state["seen"]
 
@@ -322,7 +324,36 @@ def test_a_host_without_the_webhook_still_asks_the_other_plugins(install: Instal
     install("aaa", GOOD.replace("{name}", "aaa"))
     with Host({"plugins": {"disabled": ["webhook"]}}) as host:
         receipt = host.fire(Alert(content="x"))
-        assert host.wait(receipt, 0.0) == {"aaa": None}
+        assert host.wait(receipt, 0.0) == {}
     assert receipt.accepted == ("aaa",)
     assert not receipt.durable
     assert host.context.state["log"][-1] == "aaa shut down"
+
+
+def test_what_a_plugin_offered_before_it_failed_to_configure_is_not_there(install: Install) -> None:
+    install(
+        "half",
+        HEAD
+        + "@hookimpl\ndef alert_register(registry):\n    registry.filter('mine', lambda alert: True)\n"
+        + "@hookimpl\ndef alert_configure():\n    1 / 0\n",
+    )
+    with Host({}) as host:
+        assert "mine" not in host.context.registry.filters
+    config = {"receivers": [{"name": "a", "url": "http://h/"}]}
+    strategy = {"name": "s", "receivers": ["a"], "filters": ["mine"]}
+    with pytest.raises(ConfigError, match="unknown filter 'mine'"):
+        Host(config | {"strategies": [strategy]})
+
+
+def test_a_cancellation_in_a_plugin_costs_only_its_part(install: Install, httpserver: HTTPServer) -> None:
+    code = "import asyncio\n" + HEAD
+    for hook in ("alert_fired", "alert_delivered", "alert_shutdown"):
+        code += f"@hookimpl\ndef {hook}():\n    raise asyncio.CancelledError\n"
+    install("cancelled", code)
+    with Host(config(httpserver)) as host:
+        receipt = host.fire(Alert(content="disk full"))
+        (outcome,) = host.wait(receipt).values()
+        assert outcome
+        assert outcome.state == "delivered"
+        assert ["CancelledError" in unsent.reason for unsent in receipt.refused] == [True]
+        assert host.close(20) == 0

@@ -9,8 +9,9 @@ import sys
 
 import typer
 
-from hookplugin.cli import check, demo, fire, init, plugins, probe
-from hookplugin.cli.common import CommandError, print_json
+from hookplugin.cli import check, demo, fire, init, plugins, test_receiver
+from hookplugin.cli.options import CommandError
+from hookplugin.cli.output import print_json
 from hookplugin.document import ConfigError
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ for name, command in (
     ("init", init.init),
     ("check", check.check),
     ("fire", fire.fire),
-    ("test", probe.probe),
+    ("test", test_receiver.send_test),
     ("plugins", plugins.plugins),
 ):
     app.command(name)(command)

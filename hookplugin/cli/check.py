@@ -11,12 +11,13 @@ import typer
 
 from hookplugin.bodies.preset import PRESETS, render_body
 from hookplugin.bodies.sample import SAMPLES
-from hookplugin.cli.common import ConfigOption, JsonOption, print_json
-from hookplugin.config import MEMORY, Config, find_file, open_document
+from hookplugin.cli.options import ConfigOption, JsonOption
+from hookplugin.cli.output import print_json
+from hookplugin.config import Config, find_file, open_document
 from hookplugin.document import ConfigError
 from hookplugin.host import rehearse
-from hookplugin.isolation import FAILURES, describe
-from hookplugin.outbox.store import OutboxError, Store
+from hookplugin.isolation import contain, describe
+from hookplugin.outbox.store import MEMORY, OutboxError, Store
 from hookplugin.plugins import Plugins
 from hookplugin.problems import Problem
 from hookspecs import Delivery
@@ -70,7 +71,8 @@ def _bodies(plugins: Plugins) -> Iterator[Problem]:
             delivery = Delivery(id="check", alert=sample, receiver="check", body=name)
             try:
                 render_body(name, (delivery,), renderers)
-            except FAILURES as error:
+            except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
+                contain(error)
                 message = f"the body {name!r} fails for an alert like {sample.content!r}: {describe(error)}"
                 yield Problem((), message)
                 break

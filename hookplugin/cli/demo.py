@@ -19,7 +19,8 @@ from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.table import Table
 
-from hookplugin.cli.common import ConfigOption, JsonOption, console, print_json
+from hookplugin.cli.options import ConfigOption, JsonOption
+from hookplugin.cli.output import console, print_json
 from hookplugin.config import OUR_PLUGIN
 from hookplugin.delivery.deliverer import outcome_text
 from hookplugin.discovery import PluginStatus

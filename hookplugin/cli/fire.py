@@ -8,29 +8,20 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hookplugin.cli.common import (
-    CommandError,
-    ConfigOption,
-    JsonOption,
-    PayloadArgument,
-    SourceOption,
-    console,
-    plain_table,
-    print_json,
-    read_payload,
-)
+from hookplugin.cli.options import CommandError, ConfigOption, JsonOption, PayloadArgument, SourceOption, read_payload
+from hookplugin.cli.output import console, plain_table, print_json
 from hookplugin.config import find_file
 from hookplugin.delivery.deliverer import outcome_text
 from hookplugin.host import Host
 from hookplugin.receipt import Receipt
 from hookplugin.sources import PayloadError, UnknownSourceError
 from hookplugin.values import parse_duration
-from hookspecs import Alert, Outcome
+from hookspecs import Alert, Delivery, Outcome
 
 
 def _seconds(text: str) -> float:
     try:
-        return parse_duration(text)
+        return 0.0 if text in {"0", "0s"} else parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -70,7 +61,7 @@ def _as_json(receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> dict[s
     deliveries = []
     for delivery in receipt.deliveries:
         outcome = outcomes.get(delivery.id)
-        found = outcome.model_dump(mode="json") if outcome else {"state": "pending"}
+        found = outcome.model_dump(mode="json") if outcome else {"state": _unsettled(delivery, outcomes)}
         known = delivery.model_dump(mode="json", include={"id", "receiver", "body", "strategies"})
         deliveries.append(known | _alert_json(delivery.alert) | found)
     return {
@@ -79,6 +70,11 @@ def _as_json(receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> dict[s
         "suppressed": [_alert_json(one.alert) | {"reason": one.reason} for one in receipt.suppressed],
         "refused": [_alert_json(one.alert) | {"reason": one.reason} for one in receipt.refused],
     }
+
+
+def _unsettled(delivery: Delivery, outcomes: Mapping[str, Outcome | None]) -> str:
+    """Say what became of a delivery without an outcome: it waits, or the plugin that took it makes it by itself."""
+    return "pending" if delivery.id in outcomes else "accepted"
 
 
 def _alert_json(alert: Alert | None) -> dict[str, object]:
@@ -90,10 +86,10 @@ def _show(receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> None:
     table.columns[-1].justify = "right"
     for delivery in receipt.deliveries:
         outcome = outcomes.get(delivery.id)
-        state, result, took = "pending", "pending", ""
-        if outcome:
-            state, result, took = outcome.state, escape(outcome_text(outcome)), f"{outcome.milliseconds:g}"
-        color = {"pending": "yellow", "delivered": "green", "dead": "red"}[state]
+        state = outcome.state if outcome else _unsettled(delivery, outcomes)
+        result = escape(outcome_text(outcome)) if outcome else state
+        took = f"{outcome.milliseconds:g}" if outcome else ""
+        color = {"dead": "red", "pending": "yellow"}.get(state, "green")
         table.add_row(escape(delivery.alert.content), escape(delivery.receiver), f"[{color}]{result}[/]", took)
     for unsent, color in ((receipt.suppressed, "dim"), (receipt.refused, "red")):
         for one in unsent:

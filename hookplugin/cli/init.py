@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from hookplugin.cli.common import CommandError, ConfigOption, JsonOption, print_json
+from hookplugin.cli.options import CommandError, ConfigOption, JsonOption
+from hookplugin.cli.output import print_json
 from hookplugin.config import DEFAULT_FILE
 
 

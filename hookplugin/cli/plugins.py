@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from hookplugin.cli.common import ConfigOption, JsonOption, console, plain_table, print_json
+from hookplugin.cli.options import ConfigOption, JsonOption
+from hookplugin.cli.output import console, plain_table, print_json
 from hookplugin.config import DEFAULT_FILE, ENVIRONMENT, Config, find_file, open_document
 from hookplugin.discovery import PluginStatus
 from hookplugin.document import ConfigError, Document
@@ -25,11 +26,7 @@ def plugins(
     if as_json:
         print_json([status.model_dump(mode="json") for status in statuses])
     else:
-        table = plain_table("plugin", "package", "state", "hooks", "offers")
-        for status in statuses:
-            hooks = ", ".join(hook.removeprefix("alert_") for hook in status.hooks)
-            table.add_row(status.name, _package(status), _state(status), hooks, ", ".join(status.offers))
-        console().print(table)
+        _show(statuses)
     if mistakes:
         raise mistakes
 
@@ -46,11 +43,15 @@ def _statuses(config: Path | None) -> tuple[tuple[PluginStatus, ...], ConfigErro
         return load_plugins(document).statuses, error
 
 
-def _package(status: PluginStatus) -> str:
-    return " ".join(part for part in (status.package, status.version) if part)
-
-
-def _state(status: PluginStatus) -> str:
-    color = {"active": "green", "disabled": "yellow", "failed": "red"}[status.state]
-    reason = f": {escape(status.reason)}" if status.reason else ""
-    return f"[{color}]{status.state}[/]{reason}"
+def _show(statuses: tuple[PluginStatus, ...]) -> None:
+    table = plain_table("plugin", "package", "state", "hooks", "offers")
+    for status in statuses:
+        package = " ".join(part for part in (status.package, status.version) if part)
+        color = {"active": "green", "disabled": "yellow", "failed": "red"}[status.state]
+        hooks = ", ".join(hook.removeprefix("alert_") for hook in status.hooks)
+        offers = ", ".join(status.offers)
+        table.add_row(escape(status.name), escape(package), f"[{color}]{status.state}[/]", hooks, escape(offers))
+    console().print(table)
+    for status in statuses:
+        if status.state == "failed":
+            console().print(f"[red]{escape(status.name)}[/]: {escape(status.reason or '')}", soft_wrap=True)

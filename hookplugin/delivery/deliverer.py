@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from hookplugin.bodies.preset import render_body, render_fallback
-from hookplugin.isolation import FAILURES, describe
+from hookplugin.isolation import contain, describe
 from hookspecs import Body, Delivery, Outcome, Reason, Renderer
 
 if TYPE_CHECKING:
     from hookplugin.delivery.receiver import Receiver
-    from hookplugin.delivery.sender import Sender
 
 _log = logging.getLogger("hookplugin")
 
@@ -30,14 +27,19 @@ class Deliverer:
             renderers: what plugins offer.
 
         """
-        self._receivers: Final = {receiver.name: receiver for receiver in receivers}
+        # Here, and not where it is needed first: only who delivers needs `requests`, and a lock that another thread
+        # holds during an import or while a TLS context is made would stay locked in a forked child.
+        from hookplugin.delivery.sender import Sender, Sessions  # noqa: PLC0415 - `import hookplugin` does without it
+
+        receivers = tuple(receivers)
+        sessions = Sessions(tls=any(receiver.is_https for receiver in receivers))
+        self._senders: Final = {receiver.name: Sender(receiver, sessions) for receiver in receivers}
         self._renderers: Final = renderers
-        self._senders: Final[dict[str, Sender]] = {}
 
     def deliver(self, delivery: Delivery) -> Outcome:
         """Make one attempt; never raises."""
         try:
-            outcome = self._sender(delivery.receiver).send(delivery.id, self.render(delivery))
+            outcome = self._senders[delivery.receiver].send(delivery.id, self.render(delivery))
         except BaseException as error:  # noqa: BLE001 - nobody but us would catch it in a sender thread
             _log.exception("delivery %s to %r failed by an error of our own", delivery.id, delivery.receiver)
             outcome = Outcome(state="dead", reason=Reason.failed, detail=type(error).__name__)
@@ -48,25 +50,13 @@ class Deliverer:
         deliveries = (delivery,)
         try:
             return render_body(delivery.body, deliveries, self._renderers)
-        except FAILURES as error:
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
+            contain(error)
             _log.warning(
                 "the body %r of delivery %s failed, the fallback is sent: %s",
                 delivery.body, delivery.id, describe(error),
             )  # fmt: skip
             return render_fallback(deliveries, f"body {delivery.body!r} failed: {type(error).__name__}")
-
-    def _sender(self, name: str) -> Sender:
-        from hookplugin.delivery.sender import Sender  # noqa: PLC0415 - only who sends needs `requests`, 0.1 s
-
-        found = self._senders.get(name)
-        return found or self._senders.setdefault(name, Sender(self._receivers[name], lambda: self._tls))
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        """Be one context for all receivers: each takes 40 ms to make."""
-        from hookplugin.delivery.connection import tls_context  # noqa: PLC0415 - as in _sender
-
-        return tls_context()
 
 
 def outcome_text(outcome: Outcome) -> str:

@@ -14,9 +14,8 @@ from typing import Final
 from hookplugin.outbox.store import OutboxError, Store
 from hookspecs import Delivery, Outcome
 
-MAX_THREADS: Final = 64
-
 _log = logging.getLogger("hookplugin")
+_ELSEWHERE: Final = 0.5  # seconds until a waiter looks whether another process has settled a delivery
 _STORAGE_PAUSE: Final = 1.0  # seconds until a storage that failed is asked again
 
 
@@ -55,7 +54,7 @@ class Dispatcher:
     def wait(self, ids: Sequence[str], seconds: float) -> dict[str, Outcome | None]:
         """Wait until all these deliveries are settled, or the time is over; return their outcomes.
 
-        What is not in the outbox has none, and is not waited for.
+        What is not in the outbox is left out, and not waited for.
 
         Raises:
             OutboxError: the storage does not answer.
@@ -69,7 +68,8 @@ class Dispatcher:
 
     @property
     def _crew(self) -> _Crew:
-        return self._crews.setdefault(os.getpid(), _Crew(self))
+        pid = os.getpid()
+        return self._crews.get(pid) or self._crews.setdefault(pid, _Crew(self))
 
 
 class _Crew:
@@ -99,8 +99,8 @@ class _Crew:
                 outcomes = self._work.store.outcomes(ids)
                 left = deadline - time.monotonic()
                 if left <= 0 or all(outcomes.values()):
-                    return dict.fromkeys(ids) | outcomes
-                self._changed.wait(left)
+                    return outcomes
+                self._changed.wait(min(left, _ELSEWHERE))
 
     def close(self, seconds: float) -> int:
         deadline = time.monotonic() + seconds
@@ -156,31 +156,45 @@ class _Crew:
 
     def _hand_out(self, delivery: Delivery) -> None:
         with self._changed:
+            if self._stopping:  # closing gives back what is claimed
+                return
             self._in_flight[delivery.receiver] += 1
-            busy = sum(self._in_flight.values())
-            needed = self._threads < min(busy, MAX_THREADS)
-        if needed:
-            try:
-                threading.Thread(target=self._serve, name="hookplugin-sender", daemon=True).start()
-                self._threads += 1
-            except RuntimeError:  # the interpreter is shutting down: there will be no more threads
-                if not self._threads:
-                    self._run(delivery)
-                    return
-        self._jobs.put(delivery)
+            if self._threads < sum(self._in_flight.values()):
+                try:
+                    threading.Thread(target=self._serve, name="hookplugin-sender", daemon=True).start()
+                    self._threads += 1
+                except RuntimeError:  # the interpreter is shutting down: there will be no more threads
+                    _log.debug("no thread for delivery %s", delivery.id)
+            served = self._threads > 0
+        if served:
+            self._jobs.put(delivery)
+        else:
+            self._run(delivery)
 
     def _serve(self) -> None:
         while (delivery := self._jobs.get()) is not None:
             self._run(delivery)
 
     def _run(self, delivery: Delivery) -> None:
-        outcome = self._work.deliver(delivery)
         try:
-            self._work.store.settle(delivery, outcome)
-        except OutboxError as error:
-            _log.error("%s; the outcome of delivery %s is not stored", error, delivery.id)
-        self._work.settled(delivery, outcome)
-        with self._changed:
-            self._in_flight[delivery.receiver] -= 1
-            self._due = True
-            self._changed.notify_all()
+            outcome = self._work.deliver(delivery)
+            self._settle(delivery, outcome)
+            self._work.settled(delivery, outcome)
+        finally:
+            with self._changed:
+                self._in_flight[delivery.receiver] -= 1
+                self._due = True
+                self._changed.notify_all()
+
+    def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Store an outcome; a storage that fails is asked again, or the delivery would be made twice."""
+        while True:
+            try:
+                self._work.store.settle(delivery, outcome)
+            except OutboxError as error:
+                _log.error("%s; the outcome of delivery %s is not stored", error, delivery.id)
+            else:
+                return
+            with self._changed:
+                if self._changed.wait_for(lambda: self._stopping, _STORAGE_PAUSE):
+                    return

@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from hookplugin.problems import shown
 from hookplugin.values import Duration, Name, Secret
 from hookspecs.frozen import Frozen, FrozenDict
 
 RESERVED_HEADERS: Final = frozenset({
-    "connection", "content-length", "content-type", "expect", "host", "keep-alive", "te", "trailer",
-    "transfer-encoding", "upgrade", "webhook-id", "webhook-signature", "webhook-timestamp",
+    "accept-encoding", "connection", "content-length", "content-type", "expect", "host", "keep-alive", "te", "trailer",
+    "transfer-encoding", "upgrade", "user-agent", "webhook-id", "webhook-signature", "webhook-timestamp",
 })  # fmt: skip
 """Headers that every request carries or HTTP itself needs; nobody else may set them."""
 
@@ -46,7 +47,7 @@ def _url(url: SecretStr) -> SecretStr:
 def _headers(headers: Mapping[str, SecretStr]) -> FrozenDict[str, SecretStr]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
-            message = f"{name!r} cannot be the name of a header"
+            message = f"{shown(name)!r} cannot be the name of a header"
             raise ValueError(message)
         if name.lower() in RESERVED_HEADERS:
             message = f"the header {name!r} is set by hookplugin or by HTTP itself; remove it"
@@ -129,6 +130,11 @@ class Receiver(Defaults):
 
     name: Name
     url: Url
+
+    @property
+    def is_https(self) -> bool:
+        """Say whether requests go through TLS."""
+        return self.url.get_secret_value().lower().startswith("https:")
 
     def over(self, defaults: Defaults) -> Self:
         """Return the receiver with the defaults for what it does not say itself."""

@@ -8,31 +8,28 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Iterator, Mapping
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote_plus
 
 import requests
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, InvalidHeader
 
-from hookplugin.delivery.connection import BoundedAdapter
+from hookplugin.delivery.connection import BoundedAdapter, Call, tls_context
+from hookplugin.delivery.redaction import redact, secrets_of
 from hookplugin.version import __version__
 from hookspecs import Body, Outcome, Reason
 
 if TYPE_CHECKING:
-    from hookplugin.delivery.receiver import Receiver
+    from hookplugin.delivery.receiver import Auth, Receiver
 
 USER_AGENT: Final = f"hookplugin/{__version__}"
 MAX_ANSWER: Final = 16 * 1024
 """Bytes that are read of an answer's body."""
 
-_DETAIL: Final = 200  # characters of an answer that are kept for people
 _URL: Final = re.compile(r"([^:]+://[^/?#]*)([^#]*)")  # origin and target; a fragment is never sent
-_WORD: Final = 8  # letters from which on a part of a URL or a header may be a secret, and is no mere word
 _REASONS: Final[Mapping[int, Reason]] = {410: Reason.gone, 429: Reason.rate_limited}
 _CLASSES: Final[Mapping[int, Reason]] = {3: Reason.redirect, 4: Reason.client_error, 5: Reason.server_error}
 
@@ -51,23 +48,41 @@ class _Session(requests.Session):
         """Return none: `requests` would read and decompress the whole body of a redirect otherwise."""
 
 
+class Sessions:
+    """Hold one session for each thread: it is not safe to share, and each keeps connections open."""
+
+    def __init__(self, *, tls: bool) -> None:
+        """Open no connection yet.
+
+        Args:
+            tls: whether a TLS context is needed, which takes 40 ms to make.
+
+        """
+        self._context: Final = tls_context() if tls else None
+        self._threads: Final = threading.local()
+
+    def of_this_thread(self) -> tuple[requests.Session, Call]:
+        """Return this thread's session, and what its connections know of the current request."""
+        try:
+            pair: tuple[requests.Session, Call] = self._threads.pair
+        except AttributeError:
+            adapter = BoundedAdapter(self._context)
+            pair = self._threads.pair = _Session(adapter), adapter.call
+        return pair
+
+
 class Sender:
     """POST bodies to one receiver, from any thread."""
 
-    def __init__(self, receiver: Receiver, tls: Callable[[], ssl.SSLContext]) -> None:
-        """Prepare what all requests to the receiver share.
-
-        Args:
-            receiver: where to, and within which limits.
-            tls: makes the context, or returns one that is there; called for https only.
-
-        """
+    def __init__(self, receiver: Receiver, sessions: Sessions) -> None:
+        """Prepare what all requests to the receiver share."""
         self._receiver: Final = receiver
-        self._tls: Final = tls
+        self._sessions: Final = sessions
         found = _URL.match(receiver.url.get_secret_value())
         self._origin, target = found.groups() if found else ("", "")
         self._target: Final = target if target.startswith("/") else f"/{target}"
-        self._threads: Final = threading.local()
+        self._authorization: Final = _authorization(receiver.auth)
+        self._secrets: Final = secrets_of(receiver, self._target, self._authorization)
 
     def send(self, delivery_id: str, body: Body) -> Outcome:
         """Make one attempt; a complete 2xx status line and headers are success, anything else is not.
@@ -77,34 +92,27 @@ class Sender:
             body: what to send, verbatim.
 
         """
-        session, adapter = self._session()
+        session, call = self._sessions.of_this_thread()
         started = time.monotonic()
-        adapter.call.deadline = started + self._receiver.timeout.total
-        adapter.call.target = self._target
+        call.deadline = started + self._receiver.timeout.total
+        call.target = self._target
         timeout = (self._receiver.timeout.connect, self._receiver.timeout.read)
         try:
             request = self._request(delivery_id, body)
             answer = session.send(request, stream=True, timeout=timeout, allow_redirects=False)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             reason, detail = _failure(error)
-            return Outcome(state="dead", reason=reason, detail=self._redact(detail), milliseconds=_since(started))
+            return Outcome(
+                state="dead", reason=reason, detail=redact(detail, self._secrets), milliseconds=_since(started)
+            )
         with answer:
             status = answer.status_code
             took = _since(started)
-            text = self._redact(_read(answer))
+            text = redact(_read(answer), self._secrets)
         if 200 <= status <= 299:
             return Outcome(state="delivered", status=status, detail=text, milliseconds=took)
         reason = _REASONS.get(status) or _CLASSES.get(status // 100, Reason.invalid_answer)
         return Outcome(state="dead", reason=reason, status=status, detail=text, milliseconds=took)
-
-    def _session(self) -> tuple[_Session, BoundedAdapter]:
-        """Return this thread's session: a Session is not safe to share."""
-        try:
-            pair: tuple[_Session, BoundedAdapter] = self._threads.pair
-        except AttributeError:
-            adapter = BoundedAdapter(self._tls() if self._origin.lower().startswith("https:") else None)
-            pair = self._threads.pair = _Session(adapter), adapter
-        return pair
 
     def _request(self, delivery_id: str, body: Body) -> requests.PreparedRequest:
         """Build a request by hand: preparing one anew costs half of a POST, and would re-encode the URL.
@@ -130,44 +138,15 @@ class Sender:
         request.body = body.content
         return request
 
-    @cached_property
-    def _authorization(self) -> dict[str, str]:
-        auth = self._receiver.auth
-        if auth is None:
-            return {}
-        if auth.bearer is not None:
-            return {"Authorization": f"Bearer {auth.bearer.get_secret_value()}"}
-        assert auth.basic is not None  # noqa: S101 - the model holds exactly one of them
-        pair = f"{auth.basic.username.get_secret_value()}:{auth.basic.password.get_secret_value()}"
-        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
-    @cached_property
-    def _secrets(self) -> tuple[str, ...]:
-        """Everything that an answer or an error must not repeat into our files."""
-        auth = self._receiver.auth
-        values = [value.get_secret_value() for value in self._receiver.headers.values()]
-        path, _, query = self._target.partition("?")
-        found = {
-            self._target,
-            path,
-            query,
-            *values,
-            *(value.partition(" ")[2] for value in self._authorization.values()),
-        }
-        if auth and auth.basic:
-            found |= {auth.basic.username.get_secret_value(), auth.basic.password.get_secret_value()}
-        parts = re.split(r"[/&=]", self._target.replace("?", "/")) + [
-            word for value in values for word in value.split()
-        ]
-        found |= {part for part in parts if len(part) >= _WORD}
-        found |= {unquote_plus(secret) for secret in found}
-        return tuple(sorted((secret for secret in found if len(secret) > 1), key=len, reverse=True))
-
-    def _redact(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        text = " ".join(text.split())[:_DETAIL]
-        return "".join(character if character.isprintable() else "\ufffd" for character in text)
+def _authorization(auth: Auth | None) -> dict[str, str]:
+    if auth is None:
+        return {}
+    if auth.bearer is not None:
+        return {"Authorization": f"Bearer {auth.bearer.get_secret_value()}"}
+    assert auth.basic is not None  # noqa: S101 - the model holds exactly one of them
+    pair = f"{auth.basic.username.get_secret_value()}:{auth.basic.password.get_secret_value()}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 def _since(started: float) -> float:

@@ -8,9 +8,10 @@ import threading
 import weakref
 from typing import Final
 
-_handles: Final[weakref.WeakSet[Handle]] = weakref.WeakSet()
-_forking: Final = threading.local()
 _WAIT: Final = 5.0  # seconds that a fork waits for a transaction to end
+_known: Final[weakref.WeakSet[Handle]] = weakref.WeakSet()
+_knowing: Final = threading.Lock()
+_forking: Final = threading.local()
 
 
 class Handle:
@@ -24,9 +25,12 @@ class Handle:
     def __init__(self, *, file: bool) -> None:
         """Open nothing yet."""
         self.file: Final = file
-        self.lock: Final = threading.Lock()
+        self.lock: Final = threading.RLock()
         self.connection: sqlite3.Connection | None = None
-        _handles.add(self)
+        self.busy = False
+        """Whether the thread that holds the lock is in a transaction: a signal handler may come in between."""
+        with _knowing:
+            _known.add(self)
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -36,9 +40,11 @@ class Handle:
 
 
 def _before_fork() -> None:
-    _forking.handles = [handle for handle in list(_handles) if handle.lock.acquire(timeout=_WAIT)]
+    with _knowing:
+        handles = list(_known)
+    _forking.handles = [handle for handle in handles if handle.lock.acquire(timeout=_WAIT)]
     for handle in _forking.handles:
-        if handle.file:
+        if handle.file and not handle.busy:
             handle.close()
 
 

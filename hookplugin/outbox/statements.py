@@ -34,6 +34,8 @@ SETTLE: Final = """update outbox set state = :state, settled = :now, owner = nul
     reason = :reason, status = :status, milliseconds = :milliseconds, detail = :detail
     where id = :id and state = 2 and owner = :owner"""
 
+FORGET: Final = "delete from outbox where state >= 4 and seq <= (select max(seq) from outbox) - :remembered"
+
 OWNERS: Final = "select distinct owner from outbox where state = 2"
 
 TAKE_BACK: Final = "update outbox set state = 0, owner = null where state = 2 and owner = :owner"

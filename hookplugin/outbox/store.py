@@ -19,7 +19,11 @@ from hookplugin.outbox import statements
 from hookplugin.outbox.handle import Handle
 from hookspecs import Alert, Delivery, Outcome, Reason
 
-MEMORY: Final = ":memory:"
+MEMORY: Final = "sqlite:///:memory:"
+"""The outbox that is lost when the process ends."""
+
+SETTLED_IN_MEMORY: Final = 10_000
+"""How many deliveries at least an outbox in memory remembers."""
 
 _log = logging.getLogger("hookplugin")
 _BUSY: Final = 5.0  # seconds to wait for another process
@@ -56,7 +60,7 @@ class Store:
     @property
     def durable(self) -> bool:
         """Say whether what is accepted outlives the process."""
-        return self.path != MEMORY
+        return self.path != ":memory:"
 
     def accept(self, deliveries: Iterable[Delivery]) -> None:
         """Store deliveries in one transaction; when it returns, they are stored.
@@ -145,7 +149,8 @@ class Store:
         handle = self._handle
         with handle.lock:
             self._closed = True
-            handle.close()
+            if not handle.busy:
+                handle.close()
 
     @property
     def _owner(self) -> str:
@@ -161,24 +166,28 @@ class Store:
         }
         with self._transaction() as connection:
             connection.execute(statements.SETTLE, values)
+            if not self.durable:
+                connection.execute(statements.FORGET, {"remembered": SETTLED_IN_MEMORY})
 
     def _read(self, row: tuple[Any, ...]) -> Delivery | None:
         try:
             return _delivery(row)
         except ValueError as error:
             _log.error("the outbox %s holds a delivery that cannot be read, %s: %s", self.path, row[1], error)
-            self._settle(row[1], Outcome(state="dead", reason=Reason.failed, detail="it cannot be read any more"))
+            with suppress(OutboxError):  # it stays claimed, and is given back when the outbox is closed
+                self._settle(row[1], Outcome(state="dead", reason=Reason.failed, detail="it cannot be read any more"))
             return None
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Run statements in one transaction; storage errors become OutboxError."""
         handle = self._handle
-        try:
-            with handle.lock:
-                if self._closed:
-                    message = f"the outbox {self.path} is closed"
-                    raise OutboxError(message)
+        with handle.lock:
+            if self._closed or handle.busy:
+                message = f"the outbox {self.path} is {'closed' if self._closed else 'in use by this very thread'}"
+                raise OutboxError(message)
+            handle.busy = True
+            try:
                 connection = handle.connection = handle.connection or self._open()
                 connection.execute("begin immediate")
                 try:
@@ -187,9 +196,13 @@ class Store:
                 except BaseException:
                     connection.rollback()  # of what SQLite has not rolled back itself
                     raise
-        except sqlite3.Error as error:
-            message = f"the outbox {self.path} failed: {error}"
-            raise OutboxError(message) from error
+            except sqlite3.Error as error:
+                message = f"the outbox {self.path} failed: {error}"
+                raise OutboxError(message) from error
+            finally:
+                handle.busy = False
+                if self._closed:  # by a signal handler, meanwhile
+                    handle.close()
 
     @property
     def _handle(self) -> Handle:

@@ -27,7 +27,7 @@ class UnknownSourceError(LookupError):
     """Say that there is no source of that name, and which there are."""
 
 
-def parse_json(payload: bytes | str) -> Any:  # noqa: ANN401 - JSON has no narrower type
+def parse_json(payload: bytes | bytearray | str) -> Any:  # noqa: ANN401 - JSON has no narrower type
     """Parse JSON.
 
     Raises:

@@ -16,7 +16,7 @@ _log = logging.getLogger("hookplugin")
 
 
 def parse_alertmanager(payload: Any, context: Context) -> Iterator[Alert]:  # noqa: ANN401 - JSON has no narrower type
-    """Read the alerts of a group; keys that later versions added are kept in `raw` and otherwise ignored.
+    """Read the alerts of a group; keys that later versions added are ignored.
 
     Raises:
         ValueError: it is no such payload.
@@ -41,7 +41,7 @@ def _alert(item: Mapping[str, Any], where: str, group: Mapping[str, Any], contex
         | {
             "source": "alertmanager",
             "status": item.get("status") or group.get("status"),
-            "first_trigger_time": as_time(item.get("startsAt"), context.timezone),
+            "first_trigger_time": as_time(item.get("startsAt"), f"{where}.startsAt", context.timezone),
             "link": item.get("generatorURL") or None,
             "fingerprint": item.get("fingerprint"),
             "group_key": group.get("groupKey"),

@@ -55,8 +55,8 @@ def parse_hertzbeat(payload: Any, context: Context) -> Iterator[Alert]:  # noqa:
 
 def _single(body: Mapping[str, Any], context: Context) -> Alert:
     fields: dict[str, Any] = {field: _first(body, names) for field, names in _NAMES.items()}
-    fields |= {field: as_time(_first(body, names), context.timezone) for field, names in _TIMES.items()}
-    tags = as_object(_first(body, ("tags", "tag")) or {}, "tags")
+    fields |= {field: as_time(_first(body, names), names[0], context.timezone) for field, names in _TIMES.items()}
+    tags = {**as_object(body.get("tag") or {}, "tag"), **as_object(body.get("tags") or {}, "tags")}
     if "monitorId" in body:  # 1.0-beta.4 had no tags
         tags = {"monitorId": body["monitorId"], "monitorName": body.get("monitorName"), **tags}
     content = body.get("content")
@@ -76,8 +76,8 @@ def _of_group(item: Mapping[str, Any], where: str, group: Mapping[str, Any], con
             # An alert has a status only in the full group. `endAt` does not tell: firing alerts may carry one.
             "status": item.get("status") or group.get("status"),
             "times": item.get("triggerTimes"),
-            "first_trigger_time": as_time(item.get("startAt"), context.timezone),
-            "last_trigger_time": as_time(item.get("activeAt"), context.timezone),
+            "first_trigger_time": as_time(item.get("startAt"), f"{where}.startAt", context.timezone),
+            "last_trigger_time": as_time(item.get("activeAt"), f"{where}.activeAt", context.timezone),
             "gmt_create": item.get("gmtCreate"),
             "gmt_update": item.get("gmtUpdate"),
             "fingerprint": item.get("fingerprint"),

@@ -55,7 +55,7 @@ def from_labels(item: Mapping[str, Any], where: str, context: Context) -> dict[s
     }
 
 
-def as_time(value: object, timezone: tzinfo | None) -> datetime | int | None:
+def as_time(value: object, where: str, timezone: tzinfo | None) -> datetime | int | None:
     """Read a foreign time, in this zone if it names none; empty, zero and year 1 (Go's zero time) are none.
 
     Raises:
@@ -66,7 +66,11 @@ def as_time(value: object, timezone: tzinfo | None) -> datetime | int | None:
         return None
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    found = moment(value)
+    try:
+        found = moment(value)
+    except ValueError as error:
+        message = f"{where}: {error}"
+        raise ValueError(message) from None
     if found.year <= 1:
         return None
     return found if found.tzinfo else found.replace(tzinfo=timezone)

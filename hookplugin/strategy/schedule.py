@@ -56,7 +56,10 @@ def is_open(days: Collection[str], period: Period | None, local: datetime) -> bo
     if period.first < period.last:
         return today and period.first <= minute <= period.last
     yesterday = not days or DAYS[weekday - 1] in days
-    return (today and minute >= period.first) or (yesterday and minute <= period.last)
+    before_end = (
+        minute < period.last if period.first == period.last else minute <= period.last
+    )  # 24 h, not a minute more
+    return (today and minute >= period.first) or (yesterday and before_end)
 
 
 def schedule_text(days: Collection[str], period: Period | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import TypeAlias
 
-from hookplugin.isolation import FAILURES, describe
+from hookplugin.isolation import contain, describe
 from hookplugin.strategy.matchers import Matcher
 from hookplugin.strategy.model import Strategy
 from hookplugin.strategy.schedule import DAYS, is_open, schedule_text
@@ -158,7 +158,8 @@ def _filter(strategy: str, name: str, predicate: Filter) -> Condition:
     def condition(alert: Alert, _: datetime) -> str | None:
         try:
             return None if _truth(predicate(alert)) else f"the filter {name} said no"
-        except FAILURES as error:
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
+            contain(error)
             _log.warning(
                 "the filter %r of strategy %r failed and counts as matched: %s", name, strategy, describe(error)
             )

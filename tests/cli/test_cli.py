@@ -194,7 +194,7 @@ def test_what_a_fire_that_was_killed_has_left_is_made_by_the_next(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         configure({"ops": f"http://127.0.0.1:{silent.getsockname()[1]}/"})
-        command = [Path(sys.executable).with_name("hookplugin"), "fire"]
+        command = [str(Path(sys.executable).with_name("hookplugin")), "fire"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=tmp_path) as process:
             assert process.stdin
             process.stdin.write(b'{"content": "a"}')
@@ -370,3 +370,33 @@ def test_plugins_are_listed_without_a_configuration(run: Run) -> None:
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     done = shell("hookplugin demo --json | head -c 1", tmp_path)
     assert (done.stdout, done.stderr) == (b"[", b"")
+
+
+def test_demo_calls_nobody_elses_plugins(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tmp_path / "site"
+    metadata = site / "pager-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: pager\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[hookplugin]\npager = pager\n")
+    (site / "pager.py").write_text("raise SystemExit('somebody is called out of bed')\n")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    assert run("plugins").stdout.endswith("pager: it cannot be loaded: SystemExit: somebody is called out of bed\n")
+    demo = run("demo")
+    assert demo.returncode == 0
+    assert "called out of bed" not in demo.stdout + demo.stderr
+
+
+def test_check_refuses_a_required_plugin_that_cannot_be_configured(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    metadata = site / "half-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: half\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[hookplugin]\nhalf = half\n")
+    (site / "half.py").write_text("import hookplugin\n@hookplugin.hookimpl\ndef alert_configure():\n    1 / 0\n")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    (tmp_path / "hookplugin.yaml").write_text("plugins: {required: [half]}\n")
+    done = run("check")
+    assert done.returncode == 2
+    assert "hookplugin.yaml:1: plugins.required[0]: the plugin 'half' is off: alert_configure failed" in done.stdout

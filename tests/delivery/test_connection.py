@@ -16,9 +16,8 @@ import pytest
 import trustme
 from faults import receiving
 
-from hookplugin.delivery.connection import tls_context
 from hookplugin.delivery.receiver import Receiver
-from hookplugin.delivery.sender import Sender
+from hookplugin.delivery.sender import Sender, Sessions
 from hookspecs import Body, Outcome, Reason
 
 SECRETS = ("T0P-S3CR3T-PATH", "T0P-S3CR3T-QUERY", "T0P-S3CR3T-TOKEN")
@@ -68,7 +67,7 @@ def attempt(scheme: str, port: int, body: Body = SMALL, **timeout: float) -> Out
         "auth": {"bearer": token},
         "timeout": timeout,
     })  # fmt: skip
-    sender = Sender(receiver, tls_context)
+    sender = Sender(receiver, Sessions(tls=receiver.is_https))
     started = time.monotonic()
     outcome = sender.send("id-1", body)
     assert time.monotonic() - started <= timeout["total"] + 0.5
@@ -124,7 +123,7 @@ def test_a_closed_port_is_a_refused_connection() -> None:
 
 def test_a_name_that_nobody_knows_is_a_failed_connection() -> None:
     receiver = Receiver.model_validate({"name": "r", "url": "http://nobody.invalid/T0P-S3CR3T"})
-    outcome = Sender(receiver, tls_context).send("id-1", SMALL)
+    outcome = Sender(receiver, Sessions(tls=False)).send("id-1", SMALL)
     assert (outcome.reason, outcome.detail) == (Reason.connection, "the name of the host is not known")
 
 

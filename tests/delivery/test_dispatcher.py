@@ -8,6 +8,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from pytest_httpserver import HTTPServer
@@ -16,7 +17,7 @@ from werkzeug import Request, Response
 from hookplugin.delivery.deliverer import Deliverer
 from hookplugin.delivery.dispatcher import Dispatcher
 from hookplugin.delivery.receiver import Receiver
-from hookplugin.outbox.store import Store
+from hookplugin.outbox.store import OutboxError, Store
 from hookspecs import Alert, Delivery, Outcome, Reason
 
 DELIVERED = Outcome(state="delivered", status=200)
@@ -283,3 +284,119 @@ def test_a_host_works_in_a_process_that_was_forked(
     expected = ["child delivered", "parent delivered"]
     assert done.stdout.splitlines() == (["before delivered", *expected] if before == "busy" else expected), done.stderr
     assert len(server.log) == len(done.stdout.splitlines())
+
+
+def test_many_slow_receivers_leave_places_for_a_healthy_one() -> None:
+    """More than any fixed number of threads would serve."""
+    release, healthy = threading.Event(), threading.Event()
+
+    def deliver(delivery: Delivery) -> Outcome:
+        if delivery.receiver == "healthy":
+            healthy.set()
+        else:
+            release.wait(30)
+        return Outcome(state="delivered")
+
+    store = Store("sqlite:///:memory:")
+    limits = {"slow": 100, "healthy": 1}
+    dispatcher = Dispatcher(store, limits, deliver, lambda *_: None)
+    alert = Alert(content="x")
+    slow = [Delivery(id=str(number), alert=alert, receiver="slow", body="hertzbeat") for number in range(100)]
+    store.accept(slow)
+    dispatcher.wake()
+    store.accept([Delivery(id="good", alert=alert, receiver="healthy", body="hertzbeat")])
+    dispatcher.wake()
+    assert healthy.wait(20)
+    release.set()
+    assert dispatcher.close(20) == 0
+    store.close()
+
+
+class Forgetful(Store):
+    """Fail to store the first outcome."""
+
+    failures = 1
+
+    def settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        if self.failures:
+            self.failures -= 1
+            message = "the disk is full"
+            raise OutboxError(message)
+        super().settle(delivery, outcome)
+
+
+def test_an_outcome_that_could_not_be_stored_is_stored_later_and_nothing_is_made_twice() -> None:
+    made: list[str] = []
+
+    def deliver(delivery: Delivery) -> Outcome:
+        made.append(delivery.id)
+        return Outcome(state="delivered")
+
+    store = Forgetful("sqlite:///:memory:")
+    dispatcher = Dispatcher(store, {"ops": 1}, deliver, lambda *_: None)
+    store.accept([Delivery(id="a", alert=Alert(content="x"), receiver="ops", body="hertzbeat")])
+    dispatcher.wake()
+    outcomes = dispatcher.wait(["a"], 20)
+    assert outcomes["a"]
+    assert made == ["a"]
+    assert dispatcher.close(20) == 0
+    store.close()
+
+
+FORK_EARLY = """
+    import os, sys, time
+    from hookplugin import Alert, Host
+    host = Host({
+        "receivers": [{"name": "ops", "url": sys.argv[1]}],
+        "strategies": [{"name": "all", "receivers": ["ops"]}],
+    })
+    for number in range(8):
+        host.fire(Alert(content="parent"))
+        time.sleep(number / 200)
+        if (pid := os.fork()) == 0:
+            receipt = host.fire(Alert(content="child"))
+            (outcome,) = host.wait(receipt, 15).values()
+            os._exit(0 if outcome and outcome.state == "delivered" else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+    print("all came back", flush=True)
+    host.close()
+"""
+
+
+def test_a_fork_at_any_moment_of_the_first_deliveries_leaves_a_child_that_delivers(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/hook").respond_with_data()
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FORK_EARLY), httpserver.url_for("/hook")],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("all came back\n", 0), done.stderr
+
+
+CLOSE_BY_SIGNAL = """
+    import signal, sys
+    from hookplugin import Alert, Host
+    host = Host({
+        "outbox": sys.argv[1],
+        "receivers": [{"name": "ops", "url": "http://127.0.0.1:9/"}],
+        "strategies": [{"name": "all", "receivers": ["ops"]}],
+    })
+    closed = []
+    def end(*_):
+        host.close(0)
+        closed.append(True)
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    while not closed:
+        host.fire(Alert(content="x"))
+    print("came to an end", flush=True)
+"""
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_signal_handler_may_close_a_host_in_the_middle_of_an_alert(tmp_path: Path, *, durable: bool) -> None:
+    outbox = f"sqlite:///{tmp_path}/outbox.db" if durable else "sqlite:///:memory:"
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(CLOSE_BY_SIGNAL), outbox],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("came to an end\n", 0), done.stderr

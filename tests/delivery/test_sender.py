@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import logging
-import ssl
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import faults
 import pytest
@@ -18,7 +17,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request
 
 from hookplugin.delivery.receiver import Receiver
-from hookplugin.delivery.sender import MAX_ANSWER, Sender
+from hookplugin.delivery.sender import MAX_ANSWER, Sender, Sessions
 from hookplugin.version import __version__
 from hookspecs import Body, Outcome, Reason
 
@@ -32,12 +31,8 @@ HEADERS = {"headers": {"Authorization": "Token S3CR3T-TOKEN", "X-Key": "S3CR3T-K
 ENCODED = base64.b64encode(b"S3CR3T-USER:S3CR3T word").decode()
 
 
-def no_tls() -> NoReturn:
-    raise AssertionError
-
-
 def sender(url: str, **settings: Any) -> Sender:
-    return Sender(Receiver.model_validate({"name": "r", "url": url, **settings}), no_tls)
+    return Sender(Receiver.model_validate({"name": "r", "url": url, **settings}), Sessions(tls=False))
 
 
 def sent(server: HTTPServer) -> list[Request]:
@@ -87,11 +82,10 @@ def test_auth_becomes_one_header(httpserver: HTTPServer, auth: dict[str, Any], e
     assert post(httpserver, auth=auth).headers.getlist("Authorization") == [expected]
 
 
-def test_own_headers_are_sent_and_may_replace_the_user_agent(httpserver: HTTPServer) -> None:
-    headers = post(httpserver, headers={"X-Team": "sre west", "user-agent": "pager/2", "X-Empty": ""}).headers
+def test_own_headers_are_sent(httpserver: HTTPServer) -> None:
+    headers = post(httpserver, headers={"X-Team": "sre west", "X-Empty": ""}).headers
     assert headers["X-Team"] == "sre west"
     assert headers["X-Empty"] == ""
-    assert headers.getlist("User-Agent") == ["pager/2"]
 
 
 @pytest.mark.parametrize(
@@ -271,19 +265,6 @@ def test_a_type_that_would_break_the_head_apart_is_an_error_of_our_own(content_t
 
 def test_the_time_of_an_attempt_is_told() -> None:
     assert answered(b"").milliseconds > 0
-
-
-def test_only_https_asks_for_certificates() -> None:
-    asked: list[str] = []
-
-    def make() -> ssl.SSLContext:
-        asked.append("context")
-        return ssl.create_default_context()
-
-    for scheme in ("http", "https"):
-        receiver = Receiver.model_validate({"name": "r", "url": f"{scheme}://127.0.0.1:1/"})
-        assert Sender(receiver, make).send("id-1", BODY).reason is Reason.connection
-    assert asked == ["context"]
 
 
 @given(st.binary(max_size=2000))

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
 from hookplugin import Host
-from hookplugin.outbox.store import OutboxError, Store
+from hookplugin.outbox.store import SETTLED_IN_MEMORY, OutboxError, Store
 from hookspecs import Alert, Delivery, Outcome, Reason
 
 ALERT = Alert(content="disk full", target="db1", tags={"env": "prod", "disk": 3})
@@ -374,7 +374,7 @@ def test_a_full_disk_refuses_what_does_not_fit_and_nothing_after_it_was_freed(
 ) -> None:
     code = """
         import resource, sys
-        from hookplugin.outbox.store import OutboxError, Store
+        from hookplugin.outbox.store import SETTLED_IN_MEMORY, OutboxError, Store
         from hookspecs import Alert, Delivery
         def accept(name, content):
             store.accept([Delivery(id=name, alert=Alert(content=content), receiver="ops", body="hertzbeat")])
@@ -417,7 +417,7 @@ def test_threads_share_a_store_and_none_claims_what_another_has(store: Store) ->
 def test_many_processes_may_open_a_new_file_at_once(tmp_path: Path) -> None:
     code = """
         import sys
-        from hookplugin.outbox.store import OutboxError, Store
+        from hookplugin.outbox.store import SETTLED_IN_MEMORY, OutboxError, Store
         print("ready", flush=True)
         for line in sys.stdin:
             try:
@@ -516,7 +516,7 @@ def test_a_fork_in_memory_has_nothing_of_its_parent(run: Callable[..., str]) -> 
 def test_a_fork_does_not_open_a_closed_store_again(file: str, run: Callable[..., str]) -> None:
     code = """
         import os, sys
-        from hookplugin.outbox.store import OutboxError, Store
+        from hookplugin.outbox.store import SETTLED_IN_MEMORY, OutboxError, Store
         store = Store(sys.argv[1])
         store.close()
         if pid := os.fork():
@@ -607,3 +607,14 @@ BUSY = """
 @pytest.mark.parametrize("url", ["file", "memory"])
 def test_no_child_of_a_busy_process_hangs_in_a_lock_of_sqlite(url: str, file: str, run: Callable[..., str]) -> None:
     assert run(BUSY, file if url == "file" else MEMORY).strip() == "all came back"
+
+
+def test_an_outbox_in_memory_forgets_what_was_settled_long_ago() -> None:
+    store = Store(MEMORY)
+    count = SETTLED_IN_MEMORY + 2
+    alert = Alert(content="x")
+    store.accept(Delivery(id=str(n), alert=alert, receiver="ops", body="hertzbeat") for n in range(count))
+    for claimed in store.claim({"ops": count}):
+        store.settle(claimed, DELIVERED)
+    assert store.outcomes(["0", "1", "2", str(count - 1)]) == {"2": DELIVERED, str(count - 1): DELIVERED}
+    store.close()

@@ -319,3 +319,17 @@ def test_a_group_may_be_empty() -> None:
 def test_wrong_types_are_refused_with_the_place(body: object, mistake: str) -> None:
     with pytest.raises(ValueError, match=mistake):
         read(body)
+
+
+def test_tags_under_both_names_are_one_map() -> None:
+    assert one({"content": "x", "tags": {}, "tag": {"monitorId": 1}})["tags"] == {"monitorId": 1}
+
+
+def test_a_time_that_cannot_be_read_is_refused_with_its_place() -> None:
+    with pytest.raises(ValueError, match=r"alerts\[1\]\.startAt: not a time"):
+        read({"alerts": [{"labels": {}}, {"labels": {}, "startAt": "soon"}]})
+
+
+def test_a_group_of_alertmanager_is_told_apart(payload: Callable[[str], bytes]) -> None:
+    with pytest.raises(ValueError, match="is a group of Alertmanager or Grafana"):
+        read(json.loads(payload("alertmanager_v4_single")))

@@ -250,3 +250,8 @@ def test_braces_are_taken_off_only_as_a_pair() -> None:
     assert matcher.value == "5[0-9]{2}"
     with pytest.raises(ValueError, match="bad matcher"):
         parse_matchers('{a="b"')
+
+
+@pytest.mark.parametrize("text", ['alert.priority="2"', 'alert.priority!="Warning"', 'alert.status="resolved"'])
+def test_a_name_that_no_alert_has_is_refused(text: str) -> None:
+    assert "no alert has this alert." in refusal(text)

@@ -74,7 +74,7 @@ def test_these_periods_are_the_whole_day(period: str | None, when: str) -> None:
 
 @pytest.mark.parametrize(
     ("when", "expected"),
-    [("mon 07:59", False), ("mon 08:00", True), ("tue 08:00:59", True), ("tue 08:01", False)],
+    [("mon 07:59", False), ("mon 08:00", True), ("tue 07:59:59", True), ("tue 08:00", False)],
 )
 def test_a_whole_day_that_begins_in_the_morning_is_a_night_shift_too(when: str, *, expected: bool) -> None:
     assert opened(["mon"], "08:00-08:00", when) is expected
@@ -119,7 +119,7 @@ def wall_minutes(days: Sequence[str], period: Period | None, first: date, last: 
             while now.hour * 60 + now.minute != (period.last if period else 0):
                 yield now
                 now += MINUTE
-            if period:
+            if period and period.first != period.last:  # else the whole day is over
                 yield now
         today += timedelta(days=1)
 

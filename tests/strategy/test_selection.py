@@ -217,3 +217,10 @@ def test_each_receiver_gets_one_copy_in_each_body_however_many_strategies_match(
 ) -> None:
     verdicts = [judge(keys | {"name": str(index)}) for index, keys in enumerate(strategies)]
     assert receivers_of(verdicts, BODIES) == expected
+
+
+def test_a_filter_that_forgets_to_answer_counts_as_matched_and_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    strategy = Strategy(name="s", receivers=("ops",), filters=("forgetful",))
+    compiled = compile_strategy(strategy, {"forgetful": lambda _: None}, None)  # type: ignore[dict-item,return-value]  # the mistake
+    assert compiled.judge(Alert(content="x"), datetime(2026, 1, 1, tzinfo=UTC)).matched
+    assert "the filter 'forgetful' of strategy 's' failed and counts as matched" in caplog.text

@@ -1,15 +1,12 @@
-"""What the commands share: options, files, output."""
+"""What the commands are told: options and payloads."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 ConfigOption: TypeAlias = Annotated[
     Path | None,
@@ -20,24 +17,6 @@ SourceOption: TypeAlias = Annotated[
     str, typer.Option("--source", help="Who wrote the payload: json (our own), hertzbeat, alertmanager, a plugin's.")
 ]
 PayloadArgument: TypeAlias = Annotated[str, typer.Argument(metavar="FILE", help="The payload; - is standard input.")]
-
-
-def console() -> Console:
-    """Return the console for standard output as it is now."""
-    return Console(highlight=False)
-
-
-def plain_table(*columns: str) -> Table:
-    """Return a table without lines, which still reads well in a log."""
-    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def print_json(value: Any) -> None:  # noqa: ANN401 - JSON has no narrower type
-    """Write one JSON document to standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 class CommandError(Exception):

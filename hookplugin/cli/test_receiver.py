@@ -8,7 +8,8 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 
-from hookplugin.cli.common import CommandError, ConfigOption, JsonOption, console, print_json
+from hookplugin.cli.options import CommandError, ConfigOption, JsonOption
+from hookplugin.cli.output import console, print_json
 from hookplugin.config import find_file, open_document
 from hookplugin.delivery.deliverer import Deliverer, outcome_text
 from hookplugin.host import rehearse
@@ -20,7 +21,7 @@ ALERT: Final = Alert(
 )
 
 
-def probe(
+def send_test(
     receiver: Annotated[str, typer.Argument(help="The name of the receiver.")],
     config: ConfigOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
