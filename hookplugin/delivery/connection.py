@@ -7,6 +7,7 @@ would hold a thread for ever.
 from __future__ import annotations
 
 import errno
+import http.client
 import socket
 import ssl
 import time
@@ -81,7 +82,18 @@ class _BoundedTls(_Bounded, ssl.SSLSocket):
     """Be the same over TLS."""
 
 
+class _Answer(http.client.HTTPResponse):
+    def begin(self) -> None:
+        """Read on until the final answer (RFC 9110, 15.2): `http.client` skips no informational one but 100."""
+        super().begin()
+        while 101 < self.status < 200:
+            self.headers = self.msg = None  # type: ignore[assignment]  # as before it began
+            super().begin()
+
+
 class _Connection(HTTPConnection):
+    response_class = _Answer
+
     def __init__(self, *args: Any, call: Call, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
         super().__init__(*args, **kwargs)
         self.call: Final = call

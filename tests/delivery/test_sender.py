@@ -273,3 +273,13 @@ def test_any_answer_has_an_outcome(data: bytes) -> None:
         outcome = sender(f"http://127.0.0.1:{receiver.port}").send("id-1", BODY)
     assert outcome.state == "dead"
     assert outcome.reason in {Reason.connection, Reason.invalid_answer}
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_informational_answers_are_not_the_answer(times: int) -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * times
+    with receiving(faults.keeps_answering(hints + faults.OK)) as receiver:
+        to = sender(f"http://127.0.0.1:{receiver.port}")
+        outcomes = [to.send("id-1", BODY) for _ in range(2)]
+    assert [(outcome.state, outcome.status) for outcome in outcomes] == [("delivered", 200)] * 2
+    assert len(receiver.peers) == 1
