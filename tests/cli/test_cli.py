@@ -372,14 +372,8 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == (b"[", b"")
 
 
-def test_demo_calls_nobody_elses_plugins(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    site = tmp_path / "site"
-    metadata = site / "pager-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: pager\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[hookplugin]\npager = pager\n")
-    (site / "pager.py").write_text("raise SystemExit('somebody is called out of bed')\n")
-    monkeypatch.setenv("PYTHONPATH", str(site))
+def test_demo_calls_nobody_elses_plugins(run: Run, install: Callable[..., None]) -> None:
+    install("pager", "raise SystemExit('somebody is called out of bed')")
     assert run("plugins").stdout.endswith("pager: it cannot be loaded: SystemExit: somebody is called out of bed\n")
     demo = run("demo")
     assert demo.returncode == 0
@@ -387,15 +381,9 @@ def test_demo_calls_nobody_elses_plugins(run: Run, tmp_path: Path, monkeypatch: 
 
 
 def test_check_refuses_a_required_plugin_that_cannot_be_configured(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, install: Callable[..., None], tmp_path: Path
 ) -> None:
-    site = tmp_path / "site"
-    metadata = site / "half-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: half\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[hookplugin]\nhalf = half\n")
-    (site / "half.py").write_text("import hookplugin\n@hookplugin.hookimpl\ndef alert_configure():\n    1 / 0\n")
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    install("half", "import hookplugin\n@hookplugin.hookimpl\ndef alert_configure():\n    1 / 0\n")
     (tmp_path / "hookplugin.yaml").write_text("plugins: {required: [half]}\n")
     done = run("check")
     assert done.returncode == 2

@@ -31,7 +31,7 @@ def item(**changes: object) -> Alert:
 
 
 def milliseconds(*moment: int) -> int:
-    return int(datetime(*moment, tzinfo=UTC).timestamp() * 1000)  # type: ignore[arg-type, misc]
+    return int(datetime(*moment, tzinfo=UTC).timestamp() * 1000)  # type: ignore[arg-type, misc]  # of seven ints
 
 
 def test_a_captured_group_of_one_firing_and_one_resolved_alert(payload: Callable[[str], bytes]) -> None:

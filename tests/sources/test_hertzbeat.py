@@ -31,7 +31,7 @@ def one(payload: object) -> dict[str, Any]:
 
 def milliseconds(*moment: int) -> int:
     """Return the wall time of Shanghai."""
-    return int(datetime(*moment, tzinfo=SHANGHAI.timezone).timestamp() * 1000)  # type: ignore[arg-type, misc]
+    return int(datetime(*moment, tzinfo=SHANGHAI.timezone).timestamp() * 1000)  # type: ignore[arg-type, misc]  # of seven ints
 
 
 def test_the_documented_body(payload: Callable[[str], bytes]) -> None:
@@ -240,7 +240,7 @@ def test_a_group_of_1_7_as_its_template_sends_it() -> None:
         "raw": first.raw,
     }
     assert (second.content, second.priority, second.times) == ("CPU Usage Alert", Priority.warning, 4)
-    (recovery,) = read({**body, "status": "resolved", "alerts": body["alerts"][:1]})  # type: ignore[index]
+    (recovery,) = read({**body, "status": "resolved", "alerts": body["alerts"][:1]})  # type: ignore[index]  # it is a list
     assert recovery.status is Status.recovered
     assert (recovery.fingerprint, recovery.id) == (first.fingerprint, first.id)
 
