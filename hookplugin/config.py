@@ -15,7 +15,7 @@ from hookplugin.document import ConfigError, Document, read_document
 from hookplugin.outbox.store import MEMORY
 from hookplugin.problems import Path as KeyPath
 from hookplugin.problems import Problem, nearest, path_text, problems_of
-from hookplugin.strategy.model import Strategy
+from hookplugin.strategy.model import Strategy, beside_match_all
 from hookplugin.values import Name, Zone, base_directory
 from hookspecs import Priority
 from hookspecs.alert import PriorityField
@@ -144,7 +144,7 @@ def resolve(document: Document, offered: Offered) -> Config:
             problems += problems_of(error, _keys_at)
     problems += _name_problems(data, offered)
     if problems or config is None:
-        raise ConfigError(document.locate(problems))
+        raise ConfigError(document.locate(dict.fromkeys(problems)))
     return config
 
 
@@ -173,6 +173,9 @@ def _name_problems(data: object, offered: Offered) -> Iterator[Problem]:
     yield from _unknown(("defaults",), "body", [((), _get(_get(data, "defaults"), "body"))], offered.bodies)
     for index, strategy in strategies.items():
         here: KeyPath = ("strategies", index)
+        contradiction = beside_match_all(strategy)  # here too: the model looks only once all else is right
+        if contradiction:
+            yield Problem(here, contradiction)
         yield from _unknown(here, "receivers", _texts(strategy, "receivers"), names)
         yield from _unknown(here, "filters", _texts(strategy, "filters"), offered.filters)
     plugins = _get(data, "plugins")

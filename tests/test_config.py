@@ -554,3 +554,13 @@ def test_a_shell_variable_would_be_sent_as_it_stands_and_is_refused(token: str) 
 def test_what_can_be_no_configuration_is_a_type_error(config: Any) -> None:
     with pytest.raises(TypeError, match="a configuration is a Config, a dict or the path of a file"):
         Host(config)
+
+
+def test_a_contradiction_in_a_strategy_is_told_beside_its_other_mistakes() -> None:
+    wrong = {"name": "s", "receivers": ["a"], "match_all": True, "days": ["mon"], "period": "soon"}
+    with pytest.raises(ConfigError) as caught:
+        Host({"receivers": [{"name": "a", "url": "http://h/"}], "strategies": [wrong]})
+    assert [line.partition(": ")[2] for line in caught.value.problems] == [
+        'strategies[0].period: not a period; write "HH:MM-HH:MM", from 00:00 to 23:59',
+        "strategies[0]: match_all lets every alert pass; remove it, or remove days, period",
+    ]

@@ -82,8 +82,15 @@ class Strategy(Frozen):
 
     @model_validator(mode="after")
     def _nothing_beside_match_all(self) -> Self:
-        beside = [name for name in _FILTERS if name in self.model_fields_set and getattr(self, name)]
-        if self.match_all and beside:
-            message = f"match_all lets every alert pass; remove it, or remove {', '.join(beside)}"
+        message = beside_match_all({name: getattr(self, name) for name in self.model_fields_set})
+        if message:
             raise ValueError(message)
         return self
+
+
+def beside_match_all(strategy: Mapping[str, object]) -> str | None:
+    """Return what is wrong with a strategy that lets every alert pass and has filters, too; none if nothing is."""
+    beside = [name for name in _FILTERS if strategy.get(name)]
+    if strategy.get("match_all") is not True or not beside:
+        return None
+    return f"match_all lets every alert pass; remove it, or remove {', '.join(beside)}"
