@@ -28,9 +28,8 @@ _HINTS: Final = {
     "mapping values are not allowed": "; a value with a colon in it is written in quotes",
 }
 
-_Base: Any = getattr(
-    yaml, "CSafeLoader", yaml.SafeLoader
-)  # libyaml is ten times as fast, where PyYAML was built with it
+# libyaml is ten times as fast, where PyYAML was built with it
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Base):  # type: ignore[misc]  # the base is chosen at run time
@@ -90,7 +89,8 @@ class Document:
 
     def locate(self, problems: Iterable[Problem]) -> list[str]:
         """Write problems with file and line, in the order of their lines."""
-        root = yaml.compose(self.text, Loader=_Loader) if self.text else None
+        problems = list(problems)
+        root = yaml.compose(self.text, Loader=_Loader) if self.text and problems else None
         if root is None:
             return [f"{self.name}: {problem}" for problem in problems]
         lines = sorted(((_line(root, problem.path), problem) for problem in problems), key=lambda line: line[0])

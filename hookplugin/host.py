@@ -275,8 +275,10 @@ _ALERT_KEYS: Final = frozenset(str(field.alias) for field in Alert.model_fields.
 
 def _configure(plugins: Plugins, config: Config, document: Document) -> None:
     try:
+        before = plugins.statuses
         plugins.configure(config)
-        resolve(document, plugins.offered)  # a required plugin may have failed only now
+        if plugins.statuses != before:  # what failed only now may be required, or offer what a strategy names
+            resolve(document, plugins.offered)
     except BaseException as error:
         _close(plugins, webhook_of(plugins.context), 0)
         if isinstance(error, OutboxError):

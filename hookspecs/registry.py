@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hookspecs.alert import Alert
 from hookspecs.delivery import Body, Delivery
@@ -21,8 +21,6 @@ Filter: TypeAlias = Callable[[Alert], bool]
 
 Renderer: TypeAlias = Callable[[Sequence[Delivery]], Body]
 """Makes the body of one request from one delivery, or from several of one receiver and body."""
-
-KINDS: Final = ("source", "filter", "renderer")
 
 
 class Registry:

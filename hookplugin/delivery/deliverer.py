@@ -62,6 +62,5 @@ class Deliverer:
 def outcome_text(outcome: Outcome) -> str:
     """Write an outcome in one line: `dead, client_error, 404: no such hook`."""
     words = [outcome.state, outcome.reason, outcome.status]
-    return ", ".join(str(word) for word in words if word is not None) + (
-        f": {outcome.detail}" if outcome.detail else ""
-    )
+    line = ", ".join(str(word) for word in words if word is not None)
+    return f"{line}: {outcome.detail}" if outcome.detail else line
