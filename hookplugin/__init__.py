@@ -9,6 +9,7 @@ from hookplugin.document import ConfigError
 from hookplugin.host import Host, prepare
 from hookplugin.receipt import Receipt, Unsent
 from hookplugin.sources import PayloadError, UnknownSourceError
+from hookplugin.strategy.explain import Explanation, ReceiverExplanation, StrategyExplanation
 from hookplugin.version import __version__
 from hookspecs import (
     Alert,
@@ -30,6 +31,7 @@ __all__ = [
     "ConfigError",
     "Context",
     "Delivery",
+    "Explanation",
     "Host",
     "Outcome",
     "PayloadError",
@@ -37,8 +39,10 @@ __all__ = [
     "Priority",
     "Reason",
     "Receipt",
+    "ReceiverExplanation",
     "Registry",
     "Status",
+    "StrategyExplanation",
     "UnknownSourceError",
     "Unsent",
     "__version__",

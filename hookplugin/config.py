@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Self, TypeAlias
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
@@ -146,6 +147,25 @@ def resolve(document: Document, offered: Offered) -> Config:
     if problems or config is None:
         raise ConfigError(document.locate(dict.fromkeys(problems)))
     return config
+
+
+def zone_and_outbox(document: Document) -> tuple[ZoneInfo | None, str]:
+    """Return zone and outbox of a configuration that need not be right otherwise.
+
+    Raises:
+        ConfigError: these are wrong.
+
+    """
+    if isinstance(document.data, Config):
+        return document.data.timezone, document.data.outbox
+    keys: object = document.data
+    if isinstance(keys, Mapping):
+        keys = {key: keys[key] for key in ("timezone", "outbox") if key in keys}
+    try:
+        config = Config.model_validate(keys, context={"directory": document.directory})
+    except ValidationError as error:
+        raise ConfigError(document.locate(problems_of(error, _keys_at))) from None
+    return config.timezone, config.outbox
 
 
 def disabled_plugins(document: Document) -> frozenset[str]:

@@ -90,7 +90,7 @@ class Document:
     def locate(self, problems: Iterable[Problem]) -> list[str]:
         """Write problems with file and line, in the order of their lines."""
         problems = list(problems)
-        root = yaml.compose(self.text, Loader=_Loader) if self.text and problems else None
+        root = compose(self.text) if self.text and problems else None
         if root is None:
             return [f"{self.name}: {problem}" for problem in problems]
         lines = sorted(((_line(root, problem.path), problem) for problem in problems), key=lambda line: line[0])
@@ -105,11 +105,42 @@ def read_document(path: Path) -> Document:
 
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     except ValueError:
         raise ConfigError([f"{path}: is not UTF-8 text"]) from None
+    return parse_document(path, text)
+
+
+def compose(text: str) -> yaml.Node | None:
+    """Return what a YAML text is made of, each part with its place; none if there is nothing.
+
+    Raises:
+        yaml.YAMLError: it is no YAML.
+
+    """
+    found: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+    return found
+
+
+def load(text: str) -> object:
+    """Return what a YAML text says.
+
+    Raises:
+        yaml.YAMLError: it is no YAML.
+
+    """
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a safe loader
+
+
+def parse_document(path: Path, text: str) -> Document:
+    """Parse what a YAML file holds, or is to hold.
+
+    Raises:
+        ConfigError: it is no YAML, or says a key twice.
+
+    """
     try:
         loader = _Loader(text)
         root = loader.get_single_node()

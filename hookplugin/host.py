@@ -3,74 +3,32 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, NamedTuple, Self
 
 import pluggy
-from pydantic import ValidationError
 
-import hookspecs
-from hookplugin.config import OUR_PLUGIN, Config, ConfigInput, disabled_plugins, open_document, resolve
-from hookplugin.discovery import PluginStatus, discover, take_over
-from hookplugin.document import ConfigError, Document
-from hookplugin.isolation import contain, describe, raise_together
-from hookplugin.outbox.store import MEMORY, OutboxError
+from hookplugin.assembly import assemble, close, configure
+from hookplugin.config import OUR_PLUGIN, ConfigInput, disabled_plugins, open_document, resolve
+from hookplugin.discovery import PluginStatus, take_over
+from hookplugin.document import ConfigError
+from hookplugin.isolation import Answer, describe, raise_together
+from hookplugin.outbox.store import OutboxError
 from hookplugin.plugins import Plugins
-from hookplugin.problems import Problem, nearest, problems_of
+from hookplugin.problems import Problem
 from hookplugin.receipt import Receipt, Unsent
-from hookplugin.sources import PayloadError, UnknownSourceError, parse_json
-from hookplugin.webhook import DRAIN, Webhook, webhook_of
-from hookspecs import PROJECT, Alert, Context, Outcome, Source
-
-
-def load_plugins(document: Document, *, strict: bool = False) -> Plugins:
-    """Load the plugins and let them register; the configuration need not be right.
-
-    Raises:
-        BaseExceptionGroup: plugins failed, and `strict` is set.
-
-    """
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(hookspecs)
-    statuses = discover(manager, disabled_plugins(document))
-    failed = [RuntimeError(f"{status.name}: {status.reason}") for status in statuses if status.state == "failed"]
-    if strict and failed:
-        message = "plugins cannot be loaded"
-        raise ExceptionGroup(message, failed)
-    plugins = Plugins(manager, statuses, strict=strict)
-    plugins.register()
-    return plugins
-
-
-def assemble(document: Document, *, strict: bool = False) -> tuple[Plugins, Config]:
-    """Load the plugins and check the configuration against what they offer; open nothing.
-
-    Raises:
-        ConfigError: with every mistake at once.
-        BaseExceptionGroup: plugins failed, and `strict` is set.
-
-    """
-    plugins = load_plugins(document, strict=strict)
-    return plugins, resolve(document, plugins.offered)
-
-
-@contextmanager
-def rehearse(document: Document) -> Iterator[tuple[Plugins, Config]]:
-    """Make the plugins ready as a host does, with an outbox in memory, and shut them down at the end.
-
-    Raises:
-        ConfigError: with every mistake at once.
-
-    """
-    plugins, config = assemble(document)
-    _configure(plugins, config.model_copy(update={"outbox": MEMORY}), document)
-    try:
-        yield plugins, config
-    finally:
-        plugins.shutdown()
+from hookplugin.sources import SourceError, read_alerts
+from hookplugin.strategy.explain import Explanation
+from hookplugin.strategy.notify import Held
+from hookplugin.webhook import DRAIN, Proposal, Webhook, explain_alert, webhook_of
+from hookspecs import Alert, Context, Delivery, Outcome
 
 
 def prepare(manager: pluggy.PluginManager, config: ConfigInput) -> Context:
@@ -87,7 +45,7 @@ def prepare(manager: pluggy.PluginManager, config: ConfigInput) -> Context:
     document = open_document(config)
     plugins = Plugins(manager, take_over(manager, disabled_plugins(document)), strict=False)
     plugins.register()
-    _configure(plugins, resolve(document, plugins.offered), document)
+    configure(plugins, resolve(document, plugins.offered), document)
     return plugins.context
 
 
@@ -109,11 +67,14 @@ class Host:
             BaseExceptionGroup: plugins failed, and `strict` is set.
 
         """
-        document = open_document(config)
+        self._source: Final = Path(config).absolute() if isinstance(config, (str, os.PathLike)) else config
         self._strict: Final = strict
-        self._plugins, checked = assemble(document, strict=strict)
-        _configure(self._plugins, checked, document)
-        self._finalizer: Final = weakref.finalize(self, _close, self._plugins, self._webhook, DRAIN)
+        self._reloading: Final = threading.Lock()
+        document = open_document(config)
+        self._directory: Final = document.directory
+        self._plugins, self._config = assemble(document, strict=strict)
+        configure(self._plugins, self._config, document)
+        self._finalizer: Final = weakref.finalize(self, close, self._plugins, self._webhook, DRAIN)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, strict: bool = False) -> Self:
@@ -134,6 +95,11 @@ class Host:
     def context(self) -> Context:
         """Return what hooks are handed, without anybody's settings."""
         return self._plugins.context
+
+    @property
+    def durable(self) -> bool:
+        """Say whether what is accepted outlives the process."""
+        return self._webhook is not None and self._webhook.store.durable
 
     def fire(self, alert: Alert) -> Receipt:
         """Hand an alert to every plugin; when it returns, what was accepted is stored.
@@ -157,34 +123,47 @@ class Host:
         """
         alerts = list(alerts)
         for alert in alerts:
-            if not isinstance(alert, Alert):
-                message = f"an Alert is fired, not {type(alert).__name__}; receive('json', …) reads JSON"
-                raise TypeError(message)
-        webhook = self._webhook
-        fired = []
+            _require_alert(alert)
+        fired: list[_Fired] = []
         storage = None
+        none: AbstractContextManager[list[Proposal]] = nullcontext([])
+        together = self._webhook.together() if self._webhook else none
         try:
-            with webhook.together() if webhook else nullcontext():
-                fired = [(alert, self._plugins.fired(alert)) for alert in alerts]
+            with together as proposals:
+                for alert in alerts:
+                    before = len(proposals)
+                    answers = self._plugins.fired(alert)
+                    fired.append(_Fired(alert, answers, proposals[before:]))
         except OutboxError as error:
             storage = str(error)
+        if self._strict:
+            raise_together([answer for one in fired for answer in one.answers], "alert_fired")
+        return self._receipt(fired, storage)
+
+    def _receipt(self, fired: Iterable[_Fired], storage: str | None) -> Receipt:
         accepted, suppressed, refused = [], [], []
-        for alert, answers in fired:
-            reasons = [f"the plugin {one.plugin!r} failed: {describe(one.error)}" for one in answers if one.error]
+        for alert, answers, proposals in fired:
             deliveries = [delivery for one in answers for delivery in one.value or ()]
-            if storage and any(one.plugin == OUR_PLUGIN and one.value for one in answers):
-                reasons.append(storage)
-                deliveries = [delivery for one in answers if one.plugin != OUR_PLUGIN for delivery in one.value or ()]
+            reasons = [f"the plugin {one.plugin!r} failed: {describe(one.error)}" for one in answers if one.error]
+            held = [] if self._webhook else [Held(f"the plugin {OUR_PLUGIN!r} is off, and no other took it")]
+            for proposal in proposals:
+                if proposal.entry:
+                    deliveries += proposal.entry.deliveries
+                    held += proposal.entry.held
+                elif storage and proposal.matters:
+                    reasons.append(storage)
+                else:
+                    held.append(Held("no strategy matched"))
             accepted += deliveries
             refused += [Unsent(alert=alert, reason=reason) for reason in reasons]
-            if not deliveries and not reasons:
-                reason = "no strategy matched" if webhook else f"the plugin {OUR_PLUGIN!r} is off, and no other took it"
-                suppressed.append(Unsent(alert=alert, reason=reason))
-        if self._strict:
-            raise_together([answer for _, answers in fired for answer in answers], "alert_fired")
+            suppressed += [
+                Unsent(alert=alert, reason=one.reason, receiver=one.receiver)
+                for one in held
+                if one.receiver or not (deliveries or reasons)
+            ]
         return Receipt(
             deliveries=tuple(accepted),
-            durable=webhook is not None and webhook.store.durable and not storage,
+            durable=self.durable and not storage,
             suppressed=tuple(suppressed),
             refused=tuple(refused),
         )
@@ -202,32 +181,61 @@ class Host:
             BaseExceptionGroup: plugins failed, and the host is strict.
 
         """
-        sources = self.context.registry.sources
-        if source not in sources:
-            message = f"unknown source {source!r}{nearest(source, sources)}"
-            raise UnknownSourceError(message)
-        parsed = parse_json(payload) if isinstance(payload, (bytes, bytearray, str)) else payload
         try:
-            alerts = _read(sources[source], parsed, self.context)
-        except ValidationError as error:
-            problems = [str(problem) for problem in problems_of(error, lambda _: _ALERT_KEYS)]
-            found = "; ".join(problems[:_MOST_PROBLEMS])
-            if len(problems) > _MOST_PROBLEMS:
-                found += f"; and {len(problems) - _MOST_PROBLEMS} more"
-            message = f"the source {source!r} cannot read the payload: {found}"
-            raise PayloadError(message) from None
-        except ValueError as error:
-            message = f"the source {source!r} cannot read the payload: {error}"
-            raise PayloadError(message) from None
-        except RecursionError:
-            message = "the payload is nested too deeply"
-            raise PayloadError(message) from None
-        except BaseException as error:
-            contain(error)
+            alerts = read_alerts(source, payload, self.context)
+        except SourceError as error:
             if self._strict:
-                raise
-            return Receipt(refused=(Unsent(alert=None, reason=f"the source {source!r} failed: {describe(error)}"),))
-        return self.fire_all(_with_source(alert, source) for alert in alerts)
+                raise error.cause from None
+            return Receipt(refused=(Unsent(alert=None, reason=str(error)),))
+        return self.fire_all(alerts)
+
+    def explain(self, alert: Alert, at: datetime | None = None) -> Explanation:
+        """Say who would hear of an alert, who would not, and why; nothing is stored or sent.
+
+        Args:
+            alert: what fired or recovered, or would.
+            at: when; now if none, in the configuration's zone if it names none.
+
+        Raises:
+            TypeError: it is no `Alert`.
+
+        """
+        _require_alert(alert)
+        if at is not None and at.tzinfo is None:
+            at = at.replace(tzinfo=self.context.timezone).astimezone()
+        return explain_alert(self._webhook, alert, at)
+
+    def reload(self, config: ConfigInput | None = None) -> None:
+        """Take the configuration as it is now; what is under way goes on as it was begun. This starts threads.
+
+        Args:
+            config: another one; what the host was made from, read again, if none.
+
+        Raises:
+            ConfigError: with every mistake at once; the host goes on with the configuration that it has. The outbox and
+                the plugins cannot change.
+
+        """
+        with self._reloading:
+            given = self._source if config is None else config
+            document = open_document(given)
+            if not isinstance(given, (str, os.PathLike)):  # the process may have gone elsewhere
+                document = replace(document, directory=self._directory)
+            checked = resolve(document, self._plugins.offered)
+            fixed = [key for key in ("outbox", "plugins") if getattr(checked, key) != getattr(self._config, key)]
+            if fixed:
+                message = "cannot change while the host runs; start it anew"
+                raise ConfigError(document.locate(Problem((key,), message) for key in fixed))
+            context = self._plugins.context_of(checked)
+            if self._webhook:
+                self._webhook.reload(checked, context)
+            self._plugins.reconfigure(context, checked)
+            self._config = checked
+
+    def resume(self) -> None:
+        """Deliver what other processes have left in the outbox; this starts threads."""
+        if self._webhook:
+            self._webhook.resume()
 
     def wait(self, receipt: Receipt, seconds: float = 30.0) -> dict[str, Outcome | None]:
         """Wait until what was accepted is delivered or dead, for at most this time.
@@ -250,12 +258,11 @@ class Host:
         """
         if self._finalizer.detach() is None:
             return 0
-        return _close(self._plugins, self._webhook, seconds)
+        return close(self._plugins, self._webhook, seconds)
 
     def __enter__(self) -> Self:
         """Go on with what an earlier process has left in the outbox, and return the host."""
-        if self._webhook:
-            self._webhook.resume()
+        self.resume()
         return self
 
     def __exit__(
@@ -269,38 +276,15 @@ class Host:
         return webhook_of(self.context)
 
 
-_MOST_PROBLEMS: Final = 3  # of a payload that are told; one of the wrong kind has dozens
-_ALERT_KEYS: Final = frozenset(str(field.alias) for field in Alert.model_fields.values())
+class _Fired(NamedTuple):
+    """Hold what plugins made of an alert, and what our own left to be decided."""
+
+    alert: Alert
+    answers: list[Answer[tuple[Delivery, ...]]]
+    proposals: list[Proposal]
 
 
-def _configure(plugins: Plugins, config: Config, document: Document) -> None:
-    try:
-        before = plugins.statuses
-        plugins.configure(config)
-        if plugins.statuses != before:  # what failed only now may be required, or offer what a strategy names
-            resolve(document, plugins.offered)
-    except BaseException as error:
-        _close(plugins, webhook_of(plugins.context), 0)
-        if isinstance(error, OutboxError):
-            raise ConfigError(document.locate([Problem(("outbox",), str(error))])) from None
-        raise
-
-
-def _close(plugins: Plugins, webhook: Webhook | None, seconds: float) -> int:
-    left = webhook.close(seconds) if webhook else 0
-    plugins.shutdown()
-    return left
-
-
-def _read(source: Source, payload: Any, context: Context) -> list[Alert]:  # noqa: ANN401 - JSON has no narrower type
-    alerts = list(source(payload, context))
-    for alert in alerts:
-        if not isinstance(alert, Alert):
-            message = f"it returned {type(alert).__name__} where an Alert should be"
-            raise TypeError(message)
-    return alerts
-
-
-def _with_source(alert: Alert, source: str) -> Alert:
-    """Say where an alert came from, if its source did not."""
-    return alert if alert.source else Alert.model_validate({**alert.given(), "source": source})
+def _require_alert(alert: object) -> None:
+    if not isinstance(alert, Alert):
+        message = f"an Alert is fired, not {type(alert).__name__}; receive('json', …) reads JSON"
+        raise TypeError(message)

@@ -103,6 +103,18 @@ class Plugins:
                 self._fail(answer.plugin, f"alert_configure failed: {describe(answer.error)}")
         self._check(answers, "alert_configure")
 
+    def context_of(self, config: Config) -> Context:
+        """Return the context as it is under another configuration."""
+        return replace(self.context, timezone=config.timezone, severities=config.severities)
+
+    def reconfigure(self, context: Context, config: Config) -> None:
+        """Hand out another context; plugins keep the settings that they have, but for ours."""
+        self.context = context
+        self._contexts = {
+            name: context.with_settings(config if isinstance(before.settings, Config) else before.settings)
+            for name, before in self._contexts.items()
+        }
+
     def fired(self, alert: Alert) -> list[Answer[tuple[Delivery, ...]]]:
         """Let each plugin take an alert; return what each accepted."""
         return call_each(

@@ -7,10 +7,12 @@ from hookspecs.frozen import Frozen
 
 
 class Unsent(Frozen):
-    """Say why nobody hears of an alert."""
+    """Say why nobody, or one receiver, hears of an alert."""
 
     alert: Alert | None
     reason: str
+    receiver: str | None = None
+    """Who does not hear of it; nobody does if none."""
 
 
 class Receipt(Frozen):
@@ -21,7 +23,7 @@ class Receipt(Frozen):
     durable: bool = False
     """Whether what was accepted outlives the process."""
     suppressed: tuple[Unsent, ...] = ()
-    """Alerts that nobody is to hear of."""
+    """Alerts that nobody, or a receiver, is not to hear of."""
     refused: tuple[Unsent, ...] = ()
     """What could not be accepted, by an error."""
 

@@ -41,6 +41,17 @@ def parse_duration(value: object) -> float:
     return seconds
 
 
+def duration_text(seconds: float) -> str:
+    """Write a duration as people read it, in its two largest units: `1h30m`, `12s`."""
+    left = round(seconds)
+    parts = []
+    for unit in ("d", "h", "m", "s"):
+        count, left = divmod(left, int(SECONDS[unit]))
+        parts.append(f"{count}{unit}" if count else "")
+    first = next((index for index, part in enumerate(parts) if part), None)
+    return "".join(parts[first : first + 2]) if first is not None else "0s"
+
+
 def parse_zone(value: object) -> ZoneInfo:
     """Read the name of a time zone.
 

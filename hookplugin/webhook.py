@@ -5,22 +5,92 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, cast
 
+from hookplugin.bodies.preset import PRESETS
 from hookplugin.config import OUR_PLUGIN, Config
 from hookplugin.delivery.deliverer import Deliverer, outcome_text
-from hookplugin.delivery.dispatcher import Dispatcher
-from hookplugin.outbox.store import OutboxError, Store
-from hookplugin.strategy.selection import Verdict, compile_strategy, receivers_of
-from hookspecs import Alert, Context, Delivery, Outcome, hookimpl
+from hookplugin.delivery.dispatcher import Dispatcher, Work
+from hookplugin.outbox.store import Entry, OutboxError, Store
+from hookplugin.strategy.explain import Explanation, TagsSeen, explain
+from hookplugin.strategy.index import Index
+from hookplugin.strategy.notify import Choice, Copy, Known, Notified, choose, decide
+from hookplugin.strategy.selection import CompiledStrategy, compile_strategy
+from hookspecs import Alert, Context, Delivery, Outcome, Status, hookimpl
 
 _log = logging.getLogger("hookplugin")
 
 DRAIN: Final = 10.0
 """Seconds that `alert_shutdown` gives to what is not delivered yet."""
+
+
+@dataclass(slots=True)
+class Proposal:
+    """Hold an alert that strategies have seen, and what became of it once it is stored."""
+
+    alert: Alert
+    choices: list[Choice]
+    decide: Callable[[Known, float], Entry]
+    entry: Entry | None = None
+
+    @property
+    def matters(self) -> bool:
+        """Say whether anybody may have to hear of it, as far as can be said before it is stored."""
+        return bool(self.choices) or self.alert.status is Status.recovered
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """Hold what a configuration says of who hears of what."""
+
+    strategies: tuple[CompiledStrategy, ...]
+    index: Index
+    bodies: Mapping[str, str]
+    """Each receiver's own."""
+    known_bodies: frozenset[str]
+
+    def propose(self, alert: Alert, at: datetime) -> Proposal:
+        choices = choose(alert, (found.strategy for found in self.index.matching(alert, at)), self.bodies)
+        return Proposal(alert, choices, partial(self._decide, alert, choices))
+
+    def _decide(self, alert: Alert, choices: Iterable[Choice], known: Known, now: float) -> Entry:
+        decision = decide(alert, choices, self.present(known), self.bodies, now)
+        deliveries = {
+            choice.copy: Delivery(
+                id=_new_id(now),
+                alert=alert,
+                receiver=choice.receiver,
+                body=choice.body or self.bodies[choice.receiver],
+                strategies=choice.strategies,
+            )
+            for choice in decision.accepted
+        }
+        notified = tuple(
+            replace(one, delivery=deliveries[one.copy].id) if one.copy in deliveries else one
+            for one in decision.known.notified
+        )
+        return Entry(tuple(deliveries.values()), decision.held, replace(decision.known, notified=notified))
+
+    def present(self, known: Known) -> Known:
+        """Return what is known as bodies are now: one that is the receiver's own by now, or gone, is its own."""
+        notified: dict[Copy, Notified] = {}
+        for one in sorted(known.notified, key=lambda one: one.at):
+            receiver, body = one.copy
+            own = body == self.bodies.get(receiver) or body not in self.known_bodies
+            copy = (receiver, None if own else body)
+            before = notified.get(copy)
+            notified[copy] = replace(
+                one,
+                copy=copy,
+                firing=one.firing or (before is not None and before.firing),
+                recovery=tuple(dict.fromkeys((*(before.recovery if before else ()), *one.recovery))),
+            )
+        return replace(known, notified=tuple(notified.values()))
 
 
 class Webhook:
@@ -34,59 +104,80 @@ class Webhook:
 
         """
         self.store: Final = Store(config.outbox)
-        self._strategies: Final = [
-            compile_strategy(strategy, context.registry.filters, context.timezone) for strategy in config.strategies
-        ]
-        self._bodies: Final = {receiver.name: receiver.body for receiver in config.receivers}
         self._announce: Final = context.announce
-        limits = {receiver.name: receiver.max_in_flight for receiver in config.receivers}
-        deliverer = Deliverer(config.receivers, context.registry.renderers)
-        self._dispatcher: Final = Dispatcher(self.store, limits, deliverer.deliver, self._settled)
+        self._rules = _rules(config, context)
+        self._dispatcher: Final = Dispatcher(self.store, _work(config, context), self._settled)
         self._thread: Final = threading.local()
         self._closed = False
 
+    def reload(self, config: Config, context: Context) -> None:
+        """Take another configuration, with the same outbox; what is under way goes on as it was begun."""
+        rules, work = _rules(config, context), _work(config, context)
+        gone = sorted(self._dispatcher.work.limits.keys() - work.limits.keys())
+        self._rules, self._dispatcher.work = rules, work
+        self._dispatcher.wake()
+        with suppress(OutboxError):
+            if waiting := self.store.unsettled(gone):
+                _log.warning("for %s, configured no more, deliveries wait: %d", ", ".join(map(repr, gone)), waiting)
+
     def resume(self) -> None:
-        """Deliver what an earlier process has left; this starts threads."""
+        """Deliver what other processes have left; this starts threads."""
+        with suppress(OutboxError):  # the dispatcher will say so
+            self.store.take_back()
         self._dispatcher.wake()
 
-    def verdicts(self, alert: Alert) -> list[Verdict]:
-        """Say what each strategy makes of an alert now."""
-        at = datetime.fromtimestamp(self.store.now(), UTC)
-        return [strategy.judge(alert, at) for strategy in self._strategies]
+    def explain(self, alert: Alert, at: datetime | None = None) -> Explanation:
+        """Say who would hear of an alert, who would not, and why.
 
-    def fire(self, alert: Alert) -> list[Delivery]:
+        Args:
+            alert: what fired or recovered, or would.
+            at: when, with a zone; now if none.
+
+        """
+        rules = self._rules
+        try:
+            known, seen = self.store.known(alert)
+        except OutboxError as error:
+            found = explain(alert, at or self._now(), rules.strategies, rules.bodies, Known(), TagsSeen())
+            return found.model_copy(update={"notes": (*found.notes, f"{error}: what was told before is not known")})
+        return explain(alert, at or self._now(), rules.strategies, rules.bodies, rules.present(known), seen)
+
+    def fire(self, alert: Alert) -> tuple[Delivery, ...]:
         """Accept an alert for the receivers that strategies choose; when it returns, the deliveries are stored.
+
+        Inside of `together` it returns nothing: who is to hear of it is decided at its end.
 
         Raises:
             OutboxError: they are not.
 
         """
-        chosen = receivers_of(self.verdicts(alert), self._bodies)
-        deliveries = [
-            Delivery(id=self._new_id(), alert=alert, receiver=receiver, body=body, strategies=strategies)
-            for (receiver, body), strategies in chosen.items()
-        ]
-        group: list[Delivery] | None = getattr(self._thread, "group", None)
-        if group is None:
-            self._commit(deliveries)
-        else:
-            group += deliveries
-        return deliveries
+        proposal = self._rules.propose(alert, self._now())
+        group: list[Proposal] | None = getattr(self._thread, "group", None)
+        if group is not None:
+            group.append(proposal)
+            return ()
+        try:
+            self._commit([proposal])
+        except OutboxError:
+            if proposal.matters:
+                raise
+        return proposal.entry.deliveries if proposal.entry else ()
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Store what this thread fires inside at once, at the end.
+    def together(self) -> Iterator[list[Proposal]]:
+        """Store what this thread fires inside at once, at the end; yield the list of it.
 
         Raises:
             OutboxError: nothing of it is stored.
 
         """
-        group: list[Delivery] = []
+        outer: list[Proposal] | None = getattr(self._thread, "group", None)
+        group: list[Proposal] = []
         self._thread.group = group
         try:
-            yield
+            yield group
         finally:
-            self._thread.group = None
+            self._thread.group = outer
         self._commit(group)
 
     def wait(self, ids: Sequence[str], seconds: float) -> dict[str, Outcome | None]:
@@ -107,9 +198,13 @@ class Webhook:
         self.store.close()
         return left
 
-    def _commit(self, deliveries: Sequence[Delivery]) -> None:
-        if deliveries:
-            self.store.accept(deliveries)
+    def _commit(self, proposals: Sequence[Proposal]) -> None:
+        if not proposals:
+            return
+        entries = self.store.accept([(proposal.alert, proposal.decide) for proposal in proposals])
+        for proposal, entry in zip(proposals, entries, strict=True):
+            proposal.entry = entry
+        if any(entry.deliveries for entry in entries):
             self._dispatcher.wake()
 
     def _settled(self, delivery: Delivery, outcome: Outcome) -> None:
@@ -117,14 +212,38 @@ class Webhook:
             _log.warning("delivery %s to %r: %s", delivery.id, delivery.receiver, outcome_text(outcome))
         self._announce(delivery, outcome)
 
-    def _new_id(self) -> str:
-        """Make an id that sorts by time, which keeps inserts at the end of the index."""
-        return f"{int(self.store.now() * 1000):012x}{secrets.token_hex(10)}"
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.store.now(), UTC)
+
+
+def _rules(config: Config, context: Context) -> _Rules:
+    filters, renderers = context.registry.filters, context.registry.renderers
+    strategies = tuple(compile_strategy(strategy, filters, context.timezone) for strategy in config.strategies)
+    bodies = {receiver.name: receiver.body for receiver in config.receivers}
+    return _Rules(strategies, Index(strategies), bodies, frozenset(PRESETS | renderers.keys()))
+
+
+def _work(config: Config, context: Context) -> Work:
+    limits = {receiver.name: receiver.max_in_flight for receiver in config.receivers}
+    return Work(limits, Deliverer(config.receivers, context.registry.renderers).deliver)
+
+
+def _new_id(now: float) -> str:
+    """Make an id that sorts by time, which keeps inserts at the end of the index."""
+    return f"{int(now * 1000):012x}{secrets.token_hex(10)}"
 
 
 def webhook_of(context: Context) -> Webhook | None:
     """Return the plugin's state in a host; none where the plugin is off."""
     return cast("Webhook | None", context.state.get(OUR_PLUGIN))
+
+
+def explain_alert(webhook: Webhook | None, alert: Alert, at: datetime | None) -> Explanation:
+    """Explain an alert, also where the plugin is off."""
+    if webhook:
+        return webhook.explain(alert, at)
+    note = f"the plugin {OUR_PLUGIN!r} is off: there are no strategies"
+    return Explanation(alert=alert, at=at or datetime.now(UTC), notes=(note,))
 
 
 @hookimpl
@@ -135,7 +254,7 @@ def alert_configure(context: Context) -> None:
 
 
 @hookimpl
-def alert_fired(alert: Alert, context: Context) -> list[Delivery] | None:
+def alert_fired(alert: Alert, context: Context) -> Sequence[Delivery] | None:
     """Accept the alert for the receivers that strategies choose."""
     webhook = webhook_of(context)
     try:

@@ -27,6 +27,7 @@ INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 INT32_MAX: Final = 2**31 - 1
 
+_NO_ID: Final = -1
 _ID_BITS: Final = 53  # the integers that JavaScript holds exactly
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -200,8 +201,8 @@ class Alert(Frozen):
     raw: Annotated[Any, BeforeValidator(freeze)] = None
     """The part of the foreign payload that it came from."""
     fingerprint: Text = ""
-    """Identity over time, equal for a firing and its recovery; made from source, target and tags if not given."""
-    id: Int64 = -1
+    """Identity over time, equal for a firing and its recovery; made from source, target and tags if empty."""
+    id: Int64 = _NO_ID
     """Made from fingerprint and first_trigger_time, in 53 bits, if not given."""
 
     if TYPE_CHECKING:  # what a call may pass is wider than what a field holds
@@ -245,12 +246,13 @@ class Alert(Frozen):
 
     @model_validator(mode="after")
     def _identify(self) -> Self:
-        # Not through the model's own __setattr__: it is frozen, and what is made here must not count as given.
-        if "fingerprint" not in self.model_fields_set:
+        # Not through the model's own __setattr__: it is frozen, and what is made here must not count as given. Only if
+        # there is none yet: pydantic runs this again for a copy, when it is put into another model.
+        if not self.fingerprint:
             tags = sorted((name, tag_text(value)) for name, value in self.tags.items())
             content = None if self.target or self.tags else self.content
             object.__setattr__(self, "fingerprint", _digest(self.source, self.target, tags, content)[:32])
-        if "id" not in self.model_fields_set:
+        if self.id == _NO_ID and "id" not in self.model_fields_set:
             digest = _digest(self.fingerprint, self.first_trigger_time)
             object.__setattr__(self, "id", int(digest, 16) & (2**_ID_BITS - 1))
         return self

@@ -13,7 +13,17 @@ import pytest
 from pydantic import SecretStr
 
 from hookplugin import Alert, Config, ConfigError, Host, Priority
-from hookplugin.config import DEFAULT_FILE, ENVIRONMENT, ConfigInput, Offered, find_file, open_document, resolve
+from hookplugin.config import (
+    DEFAULT_FILE,
+    ENVIRONMENT,
+    ConfigInput,
+    Offered,
+    find_file,
+    open_document,
+    resolve,
+    zone_and_outbox,
+)
+from hookplugin.document import Document, parse_document
 
 OFFERED = Offered(
     bodies=frozenset({"hertzbeat", "chat"}),
@@ -224,9 +234,16 @@ def test_what_is_not_built_yet_is_refused_at_the_top(key: str) -> None:
     assert mistake.startswith(f"{key}: unknown key; ")
 
 
-def test_a_strategy_cannot_repeat_yet() -> None:
-    (mistake,) = problems(strategy(repeat="4h"))
-    assert mistake.startswith("strategies[0].repeat: unknown key; ")
+@pytest.mark.parametrize(("written", "seconds"), [("4h", 14400.0), ("1h30m", 5400.0), (90, 90.0), (None, None)])
+def test_a_strategy_repeats_after_a_duration(written: object, seconds: float | None) -> None:
+    assert check(strategy(repeat=written)).strategies[0].repeat == seconds
+
+
+@pytest.mark.parametrize("written", ["never", "4 hours", "0s", 0, -1, True, "", [], {}])
+def test_a_strategy_repeats_after_nothing_but_a_duration(written: object) -> None:
+    assert problems(strategy(repeat=written)) == [
+        "strategies[0].repeat: not a duration; write one like 500ms, 3s, 5m, 4h, 1d"
+    ]
 
 
 @pytest.mark.parametrize("data", [["receivers"], "receivers", 5, [{}]])
@@ -563,4 +580,36 @@ def test_a_contradiction_in_a_strategy_is_told_beside_its_other_mistakes() -> No
     assert [line.partition(": ")[2] for line in caught.value.problems] == [
         'strategies[0].period: not a period; write "HH:MM-HH:MM", from 00:00 to 23:59',
         "strategies[0]: match_all lets every alert pass; remove it, or remove days, period",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "zone", "outbox"),
+    [
+        ({}, "None", "sqlite:///:memory:"),
+        ({"timezone": "Asia/Tokyo", "outbox": "sqlite:///a.db", "receivers": 5, "strategis": []}, "Asia/Tokyo", "a.db"),
+        (Config(timezone="Asia/Tokyo", outbox="sqlite:////a.db"), "Asia/Tokyo", "/a.db"),  # type: ignore[arg-type]
+    ],
+)
+def test_zone_and_outbox_are_known_although_all_else_is_wrong(
+    tmp_path: Path, data: object, zone: str, outbox: str
+) -> None:
+    found = zone_and_outbox(Document(data, directory=tmp_path))
+    written = outbox if outbox.startswith("sqlite:") else f"sqlite:///{tmp_path / outbox}"
+    assert (str(found[0]), found[1]) == (zone, written)
+
+
+def test_zone_and_outbox_of_what_is_no_map_are_refused() -> None:
+    with pytest.raises(ConfigError, match="should be a map of keys and values, not a list"):
+        zone_and_outbox(Document([]))
+
+
+def test_a_zone_and_an_outbox_that_are_wrong_are_told_with_their_lines(tmp_path: Path) -> None:
+    text = "strategis: []\ntimezone: Mars/Olympus\noutbox: mysql://x\n"
+    with pytest.raises(ConfigError) as caught:
+        zone_and_outbox(parse_document(tmp_path / "x.yaml", text))
+    lines = [line.removeprefix(f"{tmp_path}/").partition(": ")[::2] for line in caught.value.problems]
+    assert [(place, what.partition(":")[0]) for place, what in lines] == [
+        ("x.yaml:2", "timezone"),
+        ("x.yaml:3", "outbox"),
     ]

@@ -546,12 +546,14 @@ def test_a_configuration_that_is_refused_late_leaves_no_outbox_open(install: Ins
 
 
 @pytest.mark.parametrize("thing", ["text", None, {"content": "x"}])
-def test_only_alerts_can_be_fired(receiver: dict[str, Any], thing: Any) -> None:
+def test_only_alerts_can_be_fired_or_explained(receiver: dict[str, Any], thing: Any) -> None:
     with Host(receiver) as host:
         with pytest.raises(TypeError, match="an Alert is fired, not"):
             host.fire(thing)
         with pytest.raises(TypeError, match="an Alert is fired, not tuple"):
             host.fire_all(ALERT)  # type: ignore[arg-type]  # one alert where a list of them belongs
+        with pytest.raises(TypeError, match="an Alert is fired, not"):
+            host.explain(thing)
 
 
 class Starter:

@@ -8,12 +8,21 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from hookplugin.problems import problems_of
-from hookplugin.values import SECONDS, Duration, Secret, Zone, parse_duration, parse_zone, read_reference
+from hookplugin.values import (
+    SECONDS,
+    Duration,
+    Secret,
+    Zone,
+    duration_text,
+    parse_duration,
+    parse_zone,
+    read_reference,
+)
 
 SECRET: TypeAdapter[Any] = TypeAdapter(Secret)
 NOT_A_DURATION = "not a duration; write one like 500ms, 3s, 5m, 4h, 1d"
@@ -64,6 +73,26 @@ def test_any_text_is_a_duration_or_is_refused(written: str) -> None:
         assert str(error) == NOT_A_DURATION  # noqa: PT017 - either is right
 
 
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        *((0.0, "0s"), (0.4, "0s"), (1, "1s"), (12.4, "12s"), (59.6, "1m"), (60, "1m"), (61, "1m1s"), (3600, "1h")),
+        *((3601, "1h"), (5400, "1h30m"), (86399.9, "1d"), (86400 * 3 + 3600 * 4 + 59, "3d4h"), (86460, "1d")),
+    ],
+)
+def test_a_duration_is_written_in_its_two_largest_units(seconds: float, written: str) -> None:
+    assert duration_text(seconds) == written
+
+
+@given(st.floats(0.5, 10**9, exclude_min=True) | st.integers(1, 10**9))
+def test_a_duration_that_is_written_is_read_as_nearly_the_same(seconds: float) -> None:
+    written = duration_text(seconds)
+    units = [unit for unit in SECONDS if unit != "ms" and unit in written]
+    step = {"m": 1.0, "h": 60.0, "d": 3600.0}.get(units[-1], 1.0)  # of the unit below the largest
+    assert len(units) <= 2
+    assert -step <= parse_duration(written) - seconds <= 0.5
+
+
 @pytest.mark.parametrize("written", ["Europe/Berlin", " Europe/Berlin ", ZoneInfo("Europe/Berlin")])
 def test_a_zone_is_read_by_its_name(written: object) -> None:
     assert parse_zone(written) == ZoneInfo("Europe/Berlin")
@@ -90,7 +119,6 @@ def test_an_unknown_zone_is_refused_with_the_nearest_name(written: object, messa
     assert message_of(TypeAdapter(Zone), written).startswith(message)
 
 
-@settings(deadline=None)  # it reads the list of all zones
 @given(st.text(alphabet=st.characters(exclude_categories=[]), max_size=20) | st.text("./\\ _+-0aUTC", max_size=6))
 @example(".")
 @example("Europe/")

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from hookplugin.cli import check, demo, fire, init, plugins, test_receiver
+from hookplugin.cli import alerts, check, demo, explain, fire, init, plugins, receiver, strategy, test_receiver, worker
 from hookplugin.cli.options import CommandError
 from hookplugin.cli.output import print_json
 from hookplugin.document import ConfigError
@@ -25,10 +25,14 @@ for name, command in (
     ("init", init.init),
     ("check", check.check),
     ("fire", fire.fire),
+    ("explain", explain.explain),
     ("test", test_receiver.send_test),
     ("plugins", plugins.plugins),
+    ("worker", worker.worker),
 ):
     app.command(name)(command)
+for name, commands in (("alerts", alerts.app), ("receiver", receiver.app), ("strategy", strategy.app)):
+    app.add_typer(commands, name=name)
 
 
 def main() -> None:

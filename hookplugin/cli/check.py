@@ -9,17 +9,18 @@ from pathlib import Path
 
 import typer
 
+from hookplugin.assembly import rehearse
 from hookplugin.bodies.preset import PRESETS, render_body
 from hookplugin.bodies.sample import SAMPLES
 from hookplugin.cli.options import ConfigOption, JsonOption
 from hookplugin.cli.output import print_json
 from hookplugin.config import Config, find_file, open_document
 from hookplugin.document import ConfigError
-from hookplugin.host import rehearse
 from hookplugin.isolation import contain, describe
 from hookplugin.outbox.store import MEMORY, OutboxError, Store
 from hookplugin.plugins import Plugins
 from hookplugin.problems import Problem
+from hookplugin.strategy.explain import contradictions
 from hookspecs import Delivery
 
 
@@ -89,6 +90,9 @@ def _warnings(plugins: Plugins, config: Config) -> Iterator[Problem]:
         if receiver.name not in named:
             message = f"warning: {receiver.name!r} hears nothing: no enabled strategy names it"
             yield Problem(("receivers", index), message)
+    for index, strategy in enumerate(config.strategies):
+        for contradiction in contradictions(strategy):
+            yield Problem(("strategies", index), f"warning: {contradiction}")
     for status in plugins.statuses:
         if status.state == "failed":
             yield Problem((), f"warning: the plugin {status.name!r} is off: {status.reason}")

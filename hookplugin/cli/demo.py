@@ -26,7 +26,6 @@ from hookplugin.delivery.deliverer import outcome_text
 from hookplugin.discovery import PluginStatus
 from hookplugin.host import Host
 from hookplugin.receipt import Receipt
-from hookplugin.webhook import webhook_of
 from hookspecs import PROJECT, Delivery, Outcome
 
 PAYLOADS: Final = (("hertzbeat", "demo_hertzbeat.json"), ("alertmanager", "demo_alertmanager.json"))
@@ -117,23 +116,22 @@ def demo(
 
 def _rows(host: Host, receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> Iterator[Row]:
     """Yield alert by strategy by receiver, with what became of each."""
-    webhook = webhook_of(host.context)
     alerts = [delivery.alert for delivery in receipt.deliveries]
     alerts += [unsent.alert for unsent in receipt.suppressed if unsent.alert]
     for alert in {id(alert): alert for alert in alerts}.values():
         told: set[str] = set()
-        for verdict in webhook.verdicts(alert) if webhook else ():
+        for verdict in host.explain(alert).strategies:
             row = {
                 "alert": alert.content,
                 "source": alert.source,
                 "priority": alert.priority.name,
                 "status": alert.status.name,
-                "strategy": verdict.strategy.name,
+                "strategy": verdict.strategy,
             }
             if not verdict.matched:
                 yield row | {"receiver": None, "reason": verdict.reason}
             for delivery in receipt.deliveries:
-                if delivery.alert is alert and verdict.strategy.name in delivery.strategies:
+                if delivery.alert is alert and verdict.strategy in delivery.strategies:
                     outcome = outcomes[delivery.id]
                     found = outcome.model_dump(mode="json") if outcome else {"state": "pending"}
                     copy = delivery.id in told

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
 
 import typer
-from rich.markup import escape
 
-from hookplugin.cli.options import CommandError, ConfigOption, JsonOption, PayloadArgument, SourceOption, read_payload
-from hookplugin.cli.output import console, plain_table, print_json
+from hookplugin.cli.options import ConfigOption, JsonOption, PayloadArgument, SourceOption, read_payload_alerts
+from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json
 from hookplugin.config import find_file
 from hookplugin.delivery.deliverer import outcome_text
 from hookplugin.host import Host
 from hookplugin.receipt import Receipt
-from hookplugin.sources import PayloadError, UnknownSourceError
 from hookplugin.values import parse_duration
 from hookspecs import Alert, Delivery, Outcome
+
+_MOST_ALERTS: Final = 5  # of which `fire` says why nobody hears of them
+_MOST_REASONS: Final = 10  # strategies of which it says so
 
 
 def _seconds(text: str) -> float:
@@ -37,21 +38,15 @@ def fire(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
     """Fire the alerts of a payload, and wait until they are delivered or dead."""
-    file = find_file(config)
-    content = read_payload(payload)
-    with Host.from_file(file) as host:  # leaving it ends the attempts that are under way
-        try:
-            receipt = host.receive(source, content)
-        except UnknownSourceError as error:
-            raise CommandError(str(error)) from None
-        except PayloadError as error:
-            message = f"{'standard input' if payload == '-' else payload}: {error}"
-            raise CommandError(message, 1) from None
+    with Host.from_file(find_file(config)) as host:  # leaving it ends the attempts that are under way
+        alerts = read_payload_alerts(payload, source, host.context, code=1)
+        receipt = host.fire_all(alerts)
         outcomes = host.wait(receipt, wait)
         if as_json:
             print_json(_as_json(receipt, outcomes))
         else:
-            _show(receipt, outcomes)
+            _show(alerts, receipt, outcomes)
+            _show_reasons(host, receipt)
     delivered = all(outcome and outcome.state == "delivered" for outcome in outcomes.values())
     if receipt.refused or not delivered:
         raise typer.Exit(1)
@@ -67,7 +62,9 @@ def _as_json(receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> dict[s
     return {
         "deliveries": deliveries,
         "durable": receipt.durable,
-        "suppressed": [_alert_json(one.alert) | {"reason": one.reason} for one in receipt.suppressed],
+        "suppressed": [
+            _alert_json(one.alert) | {"receiver": one.receiver, "reason": one.reason} for one in receipt.suppressed
+        ],
         "refused": [_alert_json(one.alert) | {"reason": one.reason} for one in receipt.refused],
     }
 
@@ -81,21 +78,45 @@ def _alert_json(alert: Alert | None) -> dict[str, object]:
     return {"alert": alert.id, "content": alert.content} if alert else {"alert": None, "content": None}
 
 
-def _show(receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> None:
+def _show(alerts: Sequence[Alert], receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> None:
     table = plain_table("alert", "receiver", "outcome", "ms")
     table.columns[-1].justify = "right"
-    for delivery in receipt.deliveries:
-        outcome = outcomes.get(delivery.id)
-        state = outcome.state if outcome else _unsettled(delivery, outcomes)
-        result = escape(outcome_text(outcome)) if outcome else state
-        took = f"{outcome.milliseconds:g}" if outcome else ""
-        color = {"dead": "red", "pending": "yellow"}.get(state, "green")
-        table.add_row(escape(delivery.alert.content), escape(delivery.receiver), f"[{color}]{result}[/]", took)
-    for unsent, color in ((receipt.suppressed, "dim"), (receipt.refused, "red")):
-        for one in unsent:
-            content = one.alert.content if one.alert else "the payload"
-            table.add_row(escape(content), "nobody", f"[{color}]{escape(one.reason)}[/]", "")
-    if table.row_count:
+    told = [delivery.alert for delivery in receipt.deliveries]  # by a plugin perhaps, of a copy
+    for alert in {id(alert): alert for alert in (*alerts, *told)}.values():
+        head = alert_text(alert)
+        for delivery in receipt.deliveries:
+            if delivery.alert is alert:
+                table.add_row(head, clean(delivery.receiver), *_outcome(delivery, outcomes))
+                head = ""
+        for unsent, color in ((receipt.suppressed, "dim"), (receipt.refused, "red")):
+            for one in unsent:
+                if one.alert is alert:
+                    table.add_row(head, clean(one.receiver or "nobody"), f"[{color}]{clean(one.reason)}[/]", "")
+                    head = ""
+    console().print(table if alerts else "the payload holds no alert")
+
+
+def _outcome(delivery: Delivery, outcomes: Mapping[str, Outcome | None]) -> tuple[str, str]:
+    outcome = outcomes.get(delivery.id)
+    state = outcome.state if outcome else _unsettled(delivery, outcomes)
+    color = {"dead": "red", "pending": "yellow"}.get(state, "green")
+    text = clean(outcome_text(outcome)) if outcome else state
+    return f"[{color}]{text}[/]", f"{outcome.milliseconds:g}" if outcome else ""
+
+
+def _show_reasons(host: Host, receipt: Receipt) -> None:
+    """Say why nobody hears of the first few alerts that nobody hears of."""
+    unheard = [one.alert for one in receipt.suppressed if one.alert and one.receiver is None]
+    for alert in unheard[:_MOST_ALERTS]:
+        strategies = host.explain(alert).strategies
+        if not strategies:
+            continue
+        console().print(f"\nwhy nobody hears of {alert_text(alert)}")
+        table = plain_table("strategy", "")
+        for one in strategies[:_MOST_REASONS]:
+            table.add_row(clean(one.strategy), f"[dim]{clean(one.reason or '')}[/]")
         console().print(table)
-    else:
-        console().print("the payload holds no alert")
+        if len(strategies) > _MOST_REASONS:
+            console().print(f"[dim]and {len(strategies) - _MOST_REASONS} more; hookplugin explain has them all[/]")
+    if len(unheard) > _MOST_ALERTS:
+        console().print(f"\nand {len(unheard) - _MOST_ALERTS} more alerts; hookplugin explain says why")

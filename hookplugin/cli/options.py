@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from datetime import MAXYEAR, MINYEAR, datetime
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 import typer
+
+from hookplugin.sources import PayloadError, SourceError, UnknownSourceError, read_alerts
+from hookspecs import Alert, Context
+from hookspecs.alert import moment
 
 ConfigOption: TypeAlias = Annotated[
     Path | None,
@@ -28,6 +34,20 @@ class CommandError(Exception):
         self.code: Final = code
 
 
+def read_time(text: str, advice: str) -> datetime:
+    """Read a time in any form of ISO 8601.
+
+    Raises:
+        typer.BadParameter: it is none, or in some zone outside of the calendar.
+
+    """
+    with suppress(ValueError):
+        found = moment(text)
+        if MINYEAR < found.year < MAXYEAR:
+            return found
+    raise typer.BadParameter(advice)
+
+
 def read_payload(name: str) -> bytes:
     """Return what a file, or standard input, holds.
 
@@ -45,3 +65,25 @@ def read_payload(name: str) -> bytes:
     except (OSError, ValueError) as error:
         message = f"{name}: cannot be read: {error.strerror if isinstance(error, OSError) else error}"
         raise CommandError(message) from None
+
+
+def read_payload_alerts(name: str, source: str, context: Context, code: int) -> list[Alert]:
+    """Return the alerts of a file, or of standard input.
+
+    Args:
+        name: of the file; - is standard input.
+        source: that reads it.
+        context: with the sources in its registry.
+        code: the exit code for what it cannot read.
+
+    Raises:
+        CommandError: it cannot be read.
+
+    """
+    try:
+        return read_alerts(source, read_payload(name), context)
+    except UnknownSourceError as error:
+        raise CommandError(str(error)) from None
+    except (PayloadError, SourceError) as error:
+        message = f"{'standard input' if name == '-' else name}: {error}"
+        raise CommandError(message, code) from None

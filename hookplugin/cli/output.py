@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from hookplugin.document import Document
+from hookplugin.problems import Problem
+from hookspecs import Alert, Priority, Status
+from hookspecs.alert import tag_text
+
+_LONGEST: Final = 160  # characters
+_COLORS: Final = {Priority.emergency: "red", Priority.critical: "dark_orange", Priority.warning: "yellow"}
 
 
 def console() -> Console:
     """Return the console for standard output as it is now."""
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)
 
 
 def plain_table(*columns: str) -> Table:
@@ -21,6 +30,31 @@ def plain_table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def clean(text: str, longest: int = _LONGEST) -> str:
+    """Return a text of somebody else's as it may stand on a terminal: one line, not endless, nothing that controls."""
+    line = " ".join(text.split())
+    line = line if len(line) <= longest else f"{line[:longest]}…"
+    line = f"{line} " if line.endswith("\\") else line  # it would escape the markup behind it
+    return escape("".join(one if one.isprintable() else "\ufffd" for one in line))
+
+
+def alert_text(alert: Alert) -> str:
+    """Write what an alert is, and on a line of its own what tells it from others."""
+    color = "green" if alert.status is Status.recovered else _COLORS[alert.priority]
+    first = f"[{color}]● {alert.status.name}, {alert.priority.name}[/]  {clean(alert.content)}"
+    tags = [f"{name}={tag_text(value)}" for name, value in alert.tags.items() if value != alert.target]
+    marks = clean(" ".join([alert.target or "", *tags]))
+    return f"{first}\n[dim]{marks}[/]" if marks else first
+
+
+def print_added(document: Document, section: str, message: str) -> None:
+    """Say of the last item of a section where it stands."""
+    whole: Any = document.data
+    sys.stdout.writelines(
+        f"{line}\n" for line in document.locate([Problem((section, len(whole[section]) - 1), message)])
+    )
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - JSON has no narrower type

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from hookplugin.assembly import load_plugins, rehearse
 from hookplugin.cli.options import ConfigOption, JsonOption
 from hookplugin.cli.output import console, plain_table, print_json
 from hookplugin.config import DEFAULT_FILE, ENVIRONMENT, Config, find_file, open_document
 from hookplugin.discovery import PluginStatus
 from hookplugin.document import ConfigError, Document
-from hookplugin.host import load_plugins, rehearse
 
 
 def plugins(

@@ -8,11 +8,11 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 
+from hookplugin.assembly import rehearse
 from hookplugin.cli.options import CommandError, ConfigOption, JsonOption
 from hookplugin.cli.output import console, print_json
 from hookplugin.config import find_file, open_document
 from hookplugin.delivery.deliverer import Deliverer, outcome_text
-from hookplugin.host import rehearse
 from hookplugin.problems import nearest
 from hookspecs import Alert, Delivery
 

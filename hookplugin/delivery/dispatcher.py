@@ -8,15 +8,26 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, NamedTuple
 
 from hookplugin.outbox.store import OutboxError, Store
 from hookspecs import Delivery, Outcome
 
 _log = logging.getLogger("hookplugin")
-_ELSEWHERE: Final = 0.5  # seconds until a waiter looks whether another process has settled a delivery
+_ELSEWHERE: Final = 0.5  # seconds until a waiter looks what another process has settled
 _STORAGE_PAUSE: Final = 1.0  # seconds until a storage that failed is asked again
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Hold what a configuration says of delivering."""
+
+    limits: Mapping[str, int]
+    """How many requests each receiver takes at once; others' deliveries are left alone."""
+    deliver: Callable[[Delivery], Outcome]
+    """Makes one attempt; must not raise."""
 
 
 class Dispatcher:
@@ -28,22 +39,19 @@ class Dispatcher:
     def __init__(
         self,
         store: Store,
-        limits: Mapping[str, int],
-        deliver: Callable[[Delivery], Outcome],
+        work: Work,
         settled: Callable[[Delivery, Outcome], None],
     ) -> None:
         """Start nothing yet.
 
         Args:
             store: where deliveries wait.
-            limits: how many requests each receiver takes at once; others' deliveries are left alone.
-            deliver: makes one attempt; must not raise.
+            work: may be replaced while deliveries are made: what is claimed goes on as it was begun.
             settled: hears of each final outcome; must not raise.
 
         """
         self.store: Final = store
-        self.limits: Final = limits
-        self.deliver: Final = deliver
+        self.work = work
         self.settled: Final = settled
         self._crews: Final[dict[int, _Crew]] = {}
 
@@ -72,13 +80,20 @@ class Dispatcher:
         return self._crews.get(pid) or self._crews.setdefault(pid, _Crew(self))
 
 
+class _Job(NamedTuple):
+    """Hold a delivery that was claimed, and how it was to be made then."""
+
+    delivery: Delivery
+    deliver: Callable[[Delivery], Outcome]
+
+
 class _Crew:
     """Be the threads of one process: one that claims, and those that deliver."""
 
-    def __init__(self, work: Dispatcher) -> None:
-        self._work: Final = work
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher: Final = dispatcher
         self._changed: Final = threading.Condition()
-        self._jobs: Final[SimpleQueue[Delivery | None]] = SimpleQueue()
+        self._jobs: Final[SimpleQueue[_Job | None]] = SimpleQueue()
         self._in_flight: Final[Counter[str]] = Counter()
         self._threads = 0
         self._running = False
@@ -96,7 +111,7 @@ class _Crew:
         deadline = time.monotonic() + seconds
         with self._changed:
             while True:
-                outcomes = self._work.store.outcomes(ids)
+                outcomes = self._dispatcher.store.outcomes(ids)
                 left = deadline - time.monotonic()
                 if left <= 0 or all(outcomes.values()):
                     return outcomes
@@ -107,7 +122,7 @@ class _Crew:
         with self._changed:
             left = self._unsettled()
             while left and self._running and (remaining := deadline - time.monotonic()) > 0:
-                self._changed.wait(remaining)
+                self._changed.wait(min(remaining, _ELSEWHERE))
                 left = self._unsettled()
             self._stopping = True
             self._changed.notify_all()
@@ -116,9 +131,11 @@ class _Crew:
         return left
 
     def _unsettled(self) -> int:
+        limits = self._dispatcher.work.limits
         busy = sum(self._in_flight.values())  # also those that are stored as settled, but not yet announced
+        ours = sum(self._in_flight[name] for name in limits)
         try:
-            return max(busy, self._work.store.unsettled(self._work.limits))
+            return busy - ours + max(ours, self._dispatcher.store.unsettled(limits))
         except OutboxError:
             return busy
 
@@ -138,13 +155,12 @@ class _Crew:
                 if self._stopping:
                     return
                 self._due = False
+                work = self._dispatcher.work
                 room = {
-                    name: free
-                    for name, limit in self._work.limits.items()
-                    if (free := limit - self._in_flight[name]) > 0
+                    name: free for name, limit in work.limits.items() if (free := limit - self._in_flight[name]) > 0
                 }
             try:
-                claimed = self._work.store.claim(room) if room else []
+                claimed = self._dispatcher.store.claim(room) if room else []
             except OutboxError as error:
                 _log.error("%s; asking again in %g s", error, _STORAGE_PAUSE)
                 with self._changed:
@@ -152,34 +168,35 @@ class _Crew:
                     self._changed.wait_for(lambda: self._stopping, _STORAGE_PAUSE)
                 continue
             for delivery in claimed:
-                self._hand_out(delivery)
+                self._hand_out(_Job(delivery, work.deliver))
 
-    def _hand_out(self, delivery: Delivery) -> None:
+    def _hand_out(self, job: _Job) -> None:
         with self._changed:
             if self._stopping:  # closing gives back what is claimed
                 return
-            self._in_flight[delivery.receiver] += 1
+            self._in_flight[job.delivery.receiver] += 1
             if self._threads < sum(self._in_flight.values()):
                 try:
                     threading.Thread(target=self._serve, name="hookplugin-sender", daemon=True).start()
                     self._threads += 1
                 except RuntimeError:  # the interpreter is shutting down: there will be no more threads
-                    _log.debug("no thread for delivery %s", delivery.id)
+                    _log.debug("no thread for delivery %s", job.delivery.id)
             served = self._threads > 0
         if served:
-            self._jobs.put(delivery)
+            self._jobs.put(job)
         else:
-            self._run(delivery)
+            self._run(job)
 
     def _serve(self) -> None:
-        while (delivery := self._jobs.get()) is not None:
-            self._run(delivery)
+        while (job := self._jobs.get()) is not None:
+            self._run(job)
 
-    def _run(self, delivery: Delivery) -> None:
+    def _run(self, job: _Job) -> None:
+        delivery = job.delivery
         try:
-            outcome = self._work.deliver(delivery)
+            outcome = job.deliver(delivery)
             self._settle(delivery, outcome)
-            self._work.settled(delivery, outcome)
+            self._dispatcher.settled(delivery, outcome)
         finally:
             with self._changed:
                 self._in_flight[delivery.receiver] -= 1
@@ -190,7 +207,7 @@ class _Crew:
         """Store an outcome; a storage that fails is asked again, or the delivery would be made twice."""
         while True:
             try:
-                self._work.store.settle(delivery, outcome)
+                self._dispatcher.store.settle(delivery, outcome)
             except OutboxError as error:
                 _log.error("%s; the outcome of delivery %s is not stored", error, delivery.id)
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import secrets
@@ -11,12 +10,16 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, TypeAlias
 
-from hookplugin.outbox import statements
+from hookplugin.outbox import journal, statements
 from hookplugin.outbox.handle import Handle
+from hookplugin.outbox.journal import RecentAlert
+from hookplugin.outbox.rows import STATES, alert_text, delivery_row, read_delivery, read_outcome
+from hookplugin.strategy.explain import TagsSeen
+from hookplugin.strategy.notify import Held, Known
 from hookspecs import Alert, Delivery, Outcome, Reason
 
 MEMORY: Final = "sqlite:///:memory:"
@@ -27,12 +30,24 @@ SETTLED_IN_MEMORY: Final = 10_000
 
 _log = logging.getLogger("hookplugin")
 _BUSY: Final = 5.0  # seconds to wait for another process
-_STATES: Final[Mapping[Literal["delivered", "dead"], int]] = {"delivered": 4, "dead": 5}
 _PROCESS: Final = secrets.token_hex(4)  # a container's process often gets the same number again after a restart
 
 
 class OutboxError(Exception):
     """Say that the storage failed, and how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Hold what is stored of one alert: its deliveries, who is not to hear of it, and what is known from now on."""
+
+    deliveries: tuple[Delivery, ...]
+    held: tuple[Held, ...]
+    known: Known
+
+
+Incoming: TypeAlias = tuple[Alert, Callable[[Known, float], Entry]]
+"""An alert, and what decides about it: from what is known of it, and the time in seconds since 1970-01-01 UTC."""
 
 
 class Store:
@@ -62,31 +77,55 @@ class Store:
         """Say whether what is accepted outlives the process."""
         return self.path != ":memory:"
 
-    def accept(self, deliveries: Iterable[Delivery]) -> None:
-        """Store deliveries in one transaction; when it returns, they are stored.
+    def accept(self, incoming: Iterable[Incoming]) -> list[Entry]:
+        """Decide about alerts and store what comes of it, in one transaction; when it returns, all is stored.
+
+        Args:
+            incoming: each alert, and what decides about it from what is known of it.
 
         Raises:
-            OutboxError: none of them is.
+            OutboxError: nothing of it is stored.
 
         """
-        accepted = self.now()
-        try:
-            rows = [
-                {
-                    "id": delivery.id,
-                    "receiver": delivery.receiver,
-                    "body": delivery.body,
-                    "strategies": json.dumps(delivery.strategies),
-                    "alert": _alert_text(delivery.alert),
-                    "accepted": accepted,
-                }
-                for delivery in deliveries
-            ]
-        except ValueError as error:  # a number with more digits than Python writes
-            message = f"the outbox {self.path} cannot hold the alert: {error}"
-            raise OutboxError(message) from None
+        now = self.now()
+        written = [(alert, alert_text(alert), decide) for alert, decide in incoming]  # not while others wait
+        entries = []
         with self._transaction() as connection:
-            connection.executemany(statements.ACCEPT, rows)
+            for alert, text, decide in written:
+                known = journal.read_known(connection, alert.fingerprint)
+                entry = decide(known, now)
+                rows = [delivery_row(delivery, text, now) for delivery in entry.deliveries]
+                connection.executemany(statements.ACCEPT, rows)
+                journal.write_known(connection, alert.fingerprint, known, entry.known, now)
+                journal.write_recent(connection, text, entry.deliveries, entry.held, now)
+                entries.append(entry)
+            journal.forget(connection, now, len(entries), durable=self.durable)
+        return entries
+
+    def known(self, alert: Alert) -> tuple[Known, TagsSeen]:
+        """Return what is known of an alert, and the tags that recent alerts of its source had.
+
+        Raises:
+            OutboxError: the storage does not answer.
+
+        """
+        with self._transaction(write=False) as connection:
+            tags = journal.read_tags(connection, alert.source)
+            return journal.read_known(connection, alert.fingerprint), tags
+
+    def recent(self, since: float) -> list[RecentAlert]:
+        """Return the alerts that came in since a time, oldest first, with what became of each.
+
+        Args:
+            since: seconds since 1970-01-01 UTC.
+
+        Raises:
+            OutboxError: the storage does not answer.
+
+        """
+        with self._transaction(write=False) as connection:
+            rows = journal.read_recent(connection, since)
+        return [alert for row in rows if (alert := self._recent(row))]
 
     def claim(self, room: Mapping[str, int]) -> list[Delivery]:
         """Take what is due, oldest first.
@@ -107,14 +146,26 @@ class Store:
                 claimed += connection.execute(statements.CLAIM, values).fetchall()
         return [delivery for row in sorted(claimed) if (delivery := self._read(row))]
 
+    def take_back(self) -> None:
+        """Take back what processes that ended had claimed.
+
+        Raises:
+            OutboxError: the storage does not answer.
+
+        """
+        with self._transaction() as connection:
+            _take_back(connection)
+
     def settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Store the final outcome of a delivery that this process has claimed.
+        """Store the final outcome of a delivery that this process has claimed; who did not hear may be told anew.
 
         Raises:
             OutboxError: it is not stored.
 
         """
-        self._settle(delivery.id, outcome)
+        with self._transaction() as connection:
+            if self._settle(connection, delivery.id, outcome) and outcome.state == "dead":
+                journal.lose(connection, delivery)
 
     def outcomes(self, ids: Iterable[str]) -> dict[str, Outcome | None]:
         """Return the outcomes of deliveries by id; none for one that has none yet, and no id that is not here.
@@ -123,9 +174,9 @@ class Store:
             OutboxError: the storage does not answer.
 
         """
-        with self._transaction() as connection:
+        with self._transaction(write=False) as connection:
             rows = {wanted: connection.execute(statements.OUTCOME, {"id": wanted}).fetchone() for wanted in ids}
-        return {wanted: _outcome(row) for wanted, row in rows.items() if row}
+        return {wanted: read_outcome(row) for wanted, row in rows.items() if row}
 
     def unsettled(self, receivers: Iterable[str]) -> int:
         """Count what waits for these receivers, and what this process has claimed for them.
@@ -134,7 +185,7 @@ class Store:
             OutboxError: the storage does not answer.
 
         """
-        with self._transaction() as connection:
+        with self._transaction(write=False) as connection:
             rows = [
                 row
                 for receiver in receivers
@@ -156,31 +207,43 @@ class Store:
     def _owner(self) -> str:
         return f"{os.getpid()}-{self._name}"
 
-    def _settle(self, delivery_id: str, outcome: Outcome) -> None:
+    def _settle(self, connection: sqlite3.Connection, delivery_id: str, outcome: Outcome) -> bool:
+        """Settle a delivery, and say whether it was this process that had claimed it."""
         values = {
             **outcome.model_dump(),
-            "state": _STATES[outcome.state],
+            "state": STATES[outcome.state],
             "id": delivery_id,
             "now": self.now(),
             "owner": self._owner,
         }
-        with self._transaction() as connection:
-            connection.execute(statements.SETTLE, values)
-            if not self.durable:
-                connection.execute(statements.FORGET, {"remembered": SETTLED_IN_MEMORY})
+        settled = connection.execute(statements.SETTLE, values).rowcount > 0
+        if not self.durable:
+            connection.execute(statements.FORGET, {"remembered": SETTLED_IN_MEMORY})
+        return settled
 
     def _read(self, row: tuple[Any, ...]) -> Delivery | None:
         try:
-            return _delivery(row)
+            return read_delivery(row)
         except ValueError as error:
             _log.error("the outbox %s holds a delivery that cannot be read, %s: %s", self.path, row[1], error)
-            with suppress(OutboxError):  # it stays claimed, and is given back when the outbox is closed
-                self._settle(row[1], Outcome(state="dead", reason=Reason.failed, detail="it cannot be read any more"))
+            outcome = Outcome(state="dead", reason=Reason.failed, detail="it cannot be read any more")
+            with suppress(OutboxError), self._transaction() as connection:
+                self._settle(connection, row[1], outcome)  # else it stays claimed, and is given back at the end
+            return None
+
+    def _recent(self, row: tuple[Any, ...]) -> RecentAlert | None:
+        try:
+            return journal.recent_alert(row)
+        except ValueError as error:
+            _log.error("the outbox %s holds an alert that cannot be read: %s", self.path, error)
             return None
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run statements in one transaction; storage errors become OutboxError."""
+    def _transaction(self, *, write: bool = True) -> Iterator[sqlite3.Connection]:
+        """Run statements in one transaction; storage errors become OutboxError.
+
+        One that only reads keeps no other process waiting.
+        """
         handle = self._handle
         with handle.lock:
             if self._closed or handle.busy:
@@ -189,7 +252,7 @@ class Store:
             handle.busy = True
             try:
                 connection = handle.connection = handle.connection or self._open()
-                connection.execute("begin immediate")
+                connection.execute("begin immediate" if write else "begin")
                 try:
                     yield connection
                     connection.execute("commit")
@@ -232,10 +295,14 @@ class Store:
         for statement in statements.SCHEMA:
             connection.execute(statement)
         connection.execute(f"pragma user_version = {statements.VERSION}")
-        for (owner,) in connection.execute(statements.OWNERS).fetchall():
-            if not _is_alive(owner):
-                connection.execute(statements.TAKE_BACK, {"owner": owner})
+        _take_back(connection)
         connection.execute("commit")
+
+
+def _take_back(connection: sqlite3.Connection) -> None:
+    for (owner,) in connection.execute(statements.OWNERS).fetchall():
+        if not _is_alive(owner):
+            connection.execute(statements.TAKE_BACK, {"owner": owner})
 
 
 def _create_private(path: Path) -> None:
@@ -280,34 +347,3 @@ def _is_alive(owner: str) -> bool:
     except PermissionError:
         pass
     return True
-
-
-def _alert_text(alert: Alert) -> str:
-    """Write an alert exactly: pydantic's own JSON has no NaN, and no seconds in the offset of a time."""
-    return json.dumps(alert.model_dump(exclude_none=True), default=datetime.isoformat)
-
-
-def _delivery(row: tuple[Any, ...]) -> Delivery:
-    _, delivery_id, receiver, body, strategies, alert, attempts = row
-    return Delivery(
-        id=delivery_id,
-        alert=Alert.model_validate_json(alert),
-        receiver=receiver,
-        body=body,
-        strategies=tuple(json.loads(strategies)),
-        attempts=attempts,
-    )
-
-
-def _outcome(row: tuple[Any, ...]) -> Outcome | None:
-    number, reason, status, milliseconds, detail = row
-    for state, settled in _STATES.items():
-        if number == settled:
-            return Outcome(
-                state=state,
-                reason=Reason(reason) if reason else None,
-                status=status,
-                milliseconds=milliseconds,
-                detail=detail,
-            )
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -19,6 +20,9 @@ def parse_own(payload: Any, _context: Context) -> list[Alert]:  # noqa: ANN401 -
         ValueError: it is none.
 
     """
+    if isinstance(payload, Mapping) and "alerts" in payload:
+        message = "it is a group of another system's alerts; name its source, like alertmanager or hertzbeat"
+        raise ValueError(message)
     if isinstance(payload, list):
         return _LIST.validate_python(payload)
     return [Alert.model_validate(as_object(payload, "the payload"))]

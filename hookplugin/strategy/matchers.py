@@ -7,7 +7,7 @@ Alertmanager's configuration, section "Matcher".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -19,6 +19,9 @@ from hookspecs import Alert, Priority, Status
 from hookspecs.alert import tag_text
 
 Operator: TypeAlias = Literal["=", "!=", "=~", "!~"]
+
+Subject: TypeAlias = tuple[Literal["tag", "annotation", "field"], str]
+"""What a matcher looks at: a tag or an annotation by its name, or a field of the alert."""
 
 FIELDS: Final[Mapping[str, Callable[[Alert], str]]] = {
     "target": lambda alert: alert.target or "",
@@ -35,6 +38,7 @@ _VALUES: Final[Mapping[str, Collection[str]]] = {
 }
 """The values that some fields have, and no others."""
 
+_BLANK: Final = "\t\n\v\f\r \x85\xa0"  # Go's; Python would also strip U+001C to U+001F
 _SPACE: Final = r"[\t\n\f\r ]*"
 _NAME: Final = r"""[^\s{}!=~,"'`\\]+"""
 _MATCHER: Final = re.compile(
@@ -55,12 +59,15 @@ class Matcher:
     value: str
     quoted: bool
     """Whether the name needs quotes: without, it would be no name, or that of a field."""
+    subject: Subject
     read: Callable[[Alert], str] = field(repr=False, compare=False)
-    _test: Callable[[str], bool] = field(repr=False, compare=False)
+    """Return what the matcher looks at; empty if the alert has none."""
+    test: Callable[[str], bool] = field(repr=False, compare=False)
+    """Say whether a text is what the matcher asks for."""
 
     def matches(self, alert: Alert) -> bool:
         """Say whether the alert has what the matcher asks for."""
-        return self._test(self.read(alert))
+        return self.test(self.read(alert))
 
     def __str__(self) -> str:
         """Write the matcher as Alertmanager does."""
@@ -74,7 +81,7 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
         ValueError: with the part that is wrong and what to write instead.
 
     """
-    stripped = text.strip()
+    stripped = text.strip(_BLANK)
     braces = stripped.startswith("{") and stripped.endswith("}")
     parts = _split(stripped[1:-1] if braces else stripped)
     if not parts:
@@ -112,9 +119,9 @@ def _parse(text: str) -> Matcher:
     if not quoted and operator in {"=", "!="} and value not in _VALUES.get(name, (value,)):
         message = f"bad matcher {text.strip()!r}: no alert has this {name}{nearest(value, _VALUES[name])}"
         raise ValueError(message)
-    read = _tag(name) if quoted or not name.startswith("alert.") else _field(name)
+    subject: Subject = ("tag", name) if quoted or not name.startswith("alert.") else _field(name)
     needs_quotes = quoted and (name.startswith("alert.") or not re.fullmatch(_NAME, name))
-    return Matcher(name, operator, value, needs_quotes, read, _tests(operator, value))
+    return Matcher(name, operator, value, needs_quotes, subject, _reads(subject), _tests(operator, value))
 
 
 def _quote(text: str) -> str:
@@ -150,10 +157,10 @@ def _tests(operator: Operator, value: str) -> Callable[[str], bool]:
         return value.__eq__
     if operator == "!=":
         return value.__ne__
-    pattern = compile_pattern(value)
+    fullmatch = compile_pattern(value).fullmatch  # of bytes: it translates no places in the text, which nobody asks for
     if operator == "=~":
-        return lambda actual: pattern.fullmatch(actual) is not None
-    return lambda actual: pattern.fullmatch(actual) is None
+        return lambda actual: fullmatch(actual.encode(errors="surrogatepass")) is not None
+    return lambda actual: fullmatch(actual.encode(errors="surrogatepass")) is None
 
 
 def compile_pattern(pattern: str) -> Any:  # noqa: ANN401 - google-re2 carries no types
@@ -163,10 +170,8 @@ def compile_pattern(pattern: str) -> Any:  # noqa: ANN401 - google-re2 carries n
         ValueError: RE2 does not take it.
 
     """
-    options = re2.Options()
-    options.log_errors = False  # it would write to the host's standard error
     try:
-        return re2.compile(pattern, options)
+        return re2.compile(pattern, _options())
     except re2.error as error:
         detail = error.args[0] if error.args else ""
         reason = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
@@ -174,8 +179,45 @@ def compile_pattern(pattern: str) -> Any:  # noqa: ANN401 - google-re2 carries n
         raise ValueError(message) from None
 
 
-def _tag(name: str) -> Callable[[Alert], str]:
-    return partial(_read_tag, name)
+class PatternSet:
+    """Match one text against many regular expressions at once."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        """Compile patterns that each compile by themselves."""
+        options = _options()
+        options.max_mem = _SET_MEMORY
+        self._everything: Final = range(len(patterns))
+        self._set: re2.Set | None = re2.Set.FullMatchSet(options)
+        try:
+            for pattern in (*patterns, _ANY):
+                self._set.Add(pattern)
+            self._set.Compile()
+        except re2.error:  # together they are too large
+            self._set = None
+
+    def matching(self, text: str) -> Iterable[int]:
+        """Return the positions of the patterns that match; if RE2 runs out of memory, of all that may."""
+        found: Sequence[int] = (self._set.Match(text.encode(errors="surrogatepass")) or ()) if self._set else ()
+        if len(self._everything) not in found:  # `_ANY` stands there, and always matches
+            return self._everything
+        return [position for position in found if position < len(self._everything)]
+
+
+_ANY: Final = "(?s).*"
+_SET_MEMORY: Final = 1 << 26  # bytes that the automaton of one tag may take; RE2's default is too small for 10,000
+
+
+def _options() -> Any:  # noqa: ANN401 - google-re2 carries no types
+    options = re2.Options()
+    options.log_errors = False  # it would write to the host's standard error
+    return options
+
+
+def _reads(subject: Subject) -> Callable[[Alert], str]:
+    kind, name = subject
+    if kind == "field":
+        return FIELDS[name]
+    return partial(_read_tag if kind == "tag" else _read_annotation, name)
 
 
 def _read_tag(name: str, alert: Alert) -> str:
@@ -186,12 +228,12 @@ def _read_annotation(name: str, alert: Alert) -> str:
     return tag_text(alert.annotations.get(name))
 
 
-def _field(path: str) -> Callable[[Alert], str]:
+def _field(path: str) -> Subject:
     name, _, key = path.removeprefix("alert.").partition(".")
     if name == "annotations" and key:
-        return partial(_read_annotation, key)
+        return "annotation", key
     if name in FIELDS and not key:
-        return FIELDS[name]
+        return "field", name
     allowed = [*(f"alert.{known}" for known in FIELDS), "alert.annotations.NAME"]
     message = f"{path!r} is no field of an alert{nearest(path, allowed)}; a tag of that name is written in quotes"
     raise ValueError(message)

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 from hookplugin.problems import nearest
 from hookplugin.strategy.matchers import Matcher, parse_matchers
 from hookplugin.strategy.schedule import DAY_NAMES, DAYS, Period, parse_period
-from hookplugin.values import Name, Zone
+from hookplugin.values import Duration, Name, Zone
 from hookspecs import Status
 from hookspecs.alert import PriorityField, StatusField, tag_text
 from hookspecs.frozen import Frozen, FrozenDict
@@ -77,6 +77,8 @@ class Strategy(Frozen):
     period: Annotated[Period, PlainValidator(_period)] | None = None
     timezone: Zone | None = None
     """Of days and period; the configuration's if none."""
+    repeat: Duration | None = None
+    """Seconds until the same status is notified again."""
     body: Name | None = None
     """The receiver's if none."""
 

@@ -62,6 +62,11 @@ def is_open(days: Collection[str], period: Period | None, local: datetime) -> bo
     return (today and minute >= period.first) or (yesterday and before_end)
 
 
+def is_night(period: Period, local: datetime) -> bool:
+    """Say whether a local time is in the part of a period that began the day before."""
+    return period.first > period.last and local.hour * 60 + local.minute <= period.last
+
+
 def schedule_text(days: Collection[str], period: Period | None) -> str:
     """Write a schedule as people read it: `mon–fri 09:00–17:00`."""
     runs: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""Selection: which strategies let an alert pass, and why the others do not."""
+"""Selection: whether a strategy lets an alert pass, and why not."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import TypeAlias
 
 from hookplugin.isolation import contain, describe
-from hookplugin.strategy.matchers import Matcher
+from hookplugin.strategy.matchers import Matcher, compile_pattern
 from hookplugin.strategy.model import Strategy
-from hookplugin.strategy.schedule import DAYS, is_open, schedule_text
+from hookplugin.strategy.schedule import DAYS, is_night, is_open, schedule_text
 from hookspecs import Alert, Filter
 from hookspecs.alert import tag_text
 
 _log = logging.getLogger("hookplugin")
 
-Condition: TypeAlias = Callable[[Alert, datetime], str | None]
-"""Returns why the alert does not pass, in words; none if it does."""
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Hold one of the things that a strategy asks for."""
+
+    holds: Callable[[Alert, datetime], bool]
+    reason: Callable[[Alert, datetime], str]
+    """Says why it does not hold, with the expected and the actual value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Verdict:
     strategy: Strategy
     reason: str | None
     """The first reason why it does not apply; none if it does."""
+    failures: tuple[str, ...] = ()
+    """The filters that raised, and counted as matched."""
 
     @property
     def matched(self) -> bool:
@@ -37,21 +44,48 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class CompiledStrategy:
-    """Hold a strategy with its conditions, the cheapest first."""
+    """Hold a strategy with its conditions, the cheapest first, and its filters."""
 
     strategy: Strategy
     conditions: tuple[Condition, ...]
+    filters: tuple[tuple[str, Filter], ...] = ()
 
-    def judge(self, alert: Alert, at: datetime) -> Verdict:
-        """Ask the conditions in turn, until one does not hold.
+    def matches(self, alert: Alert, at: datetime) -> bool:
+        """Say whether the strategy applies; a filter that fails is logged.
 
         Args:
             alert: what fired or recovered.
             at: when it was accepted, with a zone.
 
         """
-        reasons = (condition(alert, at) for condition in self.conditions)
-        return Verdict(self.strategy, next((reason for reason in reasons if reason is not None), None))
+        for condition in self.conditions:
+            if not condition.holds(alert, at):
+                return False
+        if not self.filters:
+            return True
+        reason, failures = self._ask(alert)
+        for failure in failures:
+            _log.warning("strategy %r: %s", self.strategy.name, failure)
+        return reason is None
+
+    def judge(self, alert: Alert, at: datetime) -> Verdict:
+        """Say whether the strategy applies, and the first reason why not."""
+        for condition in self.conditions:
+            if not condition.holds(alert, at):
+                return Verdict(self.strategy, condition.reason(alert, at))
+        return Verdict(self.strategy, *self._ask(alert))
+
+    def _ask(self, alert: Alert) -> tuple[str | None, tuple[str, ...]]:
+        """Ask the filters in turn, until one says no; return why, and which of them failed."""
+        failures: list[str] = []
+        for name, predicate in self.filters:
+            try:
+                if not _truth(predicate(alert)):
+                    return f"the filter {name} said no", tuple(failures)
+            except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
+                contain(error)
+                failures.append(f"the filter {name} failed and counts as matched: {describe(error)}")
+        return None, tuple(failures)
 
 
 def compile_strategy(strategy: Strategy, filters: Mapping[str, Filter], timezone: tzinfo | None) -> CompiledStrategy:
@@ -64,38 +98,22 @@ def compile_strategy(strategy: Strategy, filters: Mapping[str, Filter], timezone
 
     """
     if not strategy.enabled:
-        return CompiledStrategy(strategy, (lambda _alert, _at: "disabled",))
-    if strategy.match_all:
-        return CompiledStrategy(strategy, ())
-    conditions: list[Condition] = []
+        return CompiledStrategy(strategy, (Condition(lambda _alert, _at: False, lambda _alert, _at: "disabled"),))
+    conditions = () if strategy.match_all else tuple(_conditions(strategy, timezone))
+    return CompiledStrategy(strategy, conditions, tuple((name, filters[name]) for name in strategy.filters))
+
+
+def _conditions(strategy: Strategy, timezone: tzinfo | None) -> Iterable[Condition]:
     if strategy.statuses:
-        conditions.append(_status(strategy))
+        yield _status(strategy)
     if strategy.priorities:
-        conditions.append(_priority(strategy))
-    if strategy.tags:
-        conditions.append(_tags(strategy))
-    conditions += [_matcher(matcher) for matchers in strategy.match for matcher in matchers]
+        yield _priority(strategy)
+    tags = [_tag(name, expected) for name, expected in strategy.tags.items()]
+    yield from [_any(tags)] if tags and strategy.tags_mode == "any" else tags
+    for matchers in strategy.match:
+        yield from map(_matcher, matchers)
     if strategy.days or strategy.period:
-        conditions.append(_schedule(strategy, strategy.timezone or timezone))
-    conditions += [_filter(strategy.name, name, filters[name]) for name in strategy.filters]
-    return CompiledStrategy(strategy, tuple(conditions))
-
-
-def receivers_of(verdicts: Iterable[Verdict], bodies: Mapping[str, str]) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return the strategies that matched by (receiver, body): one copy for each, however many strategies matched.
-
-    Args:
-        verdicts: of all strategies.
-        bodies: each receiver's own body, for strategies that name none.
-
-    """
-    chosen: dict[tuple[str, str], list[str]] = {}
-    for verdict in verdicts:
-        if verdict.matched:
-            strategy = verdict.strategy
-            for receiver in dict.fromkeys(strategy.receivers):
-                chosen.setdefault((receiver, strategy.body or bodies[receiver]), []).append(strategy.name)
-    return {key: tuple(names) for key, names in chosen.items()}
+        yield _schedule(strategy, strategy.timezone or timezone)
 
 
 def _among(kind: str, actual: str, names: Sequence[str]) -> str:
@@ -104,26 +122,32 @@ def _among(kind: str, actual: str, names: Sequence[str]) -> str:
 
 def _status(strategy: Strategy) -> Condition:
     allowed, names = frozenset(strategy.statuses), [status.name for status in strategy.statuses]
-    return lambda alert, _: None if alert.status in allowed else _among("status", alert.status.name, names)
+    return Condition(
+        lambda alert, _: alert.status in allowed,
+        lambda alert, _: _among("status", alert.status.name, names),
+    )
 
 
 def _priority(strategy: Strategy) -> Condition:
     allowed, names = frozenset(strategy.priorities), [priority.name for priority in strategy.priorities]
-    return lambda alert, _: None if alert.priority in allowed else _among("priority", alert.priority.name, names)
+    return Condition(
+        lambda alert, _: alert.priority in allowed,
+        lambda alert, _: _among("priority", alert.priority.name, names),
+    )
 
 
-def _tags(strategy: Strategy) -> Condition:
-    def condition(alert: Alert, _: datetime) -> str | None:
-        wrong = [
-            _tag_reason(name, alert, expected)
-            for name, expected in strategy.tags.items()
-            if tag_text(alert.tags.get(name)) != expected
-        ]
-        if not wrong or (strategy.tags_mode == "any" and len(wrong) < len(strategy.tags)):
-            return None
-        return "; ".join(wrong) if strategy.tags_mode == "any" else wrong[0]
+def _tag(name: str, expected: str) -> Condition:
+    return Condition(
+        lambda alert, _: tag_text(alert.tags.get(name)) == expected,
+        lambda alert, _: _tag_reason(name, alert, expected),
+    )
 
-    return condition
+
+def _any(conditions: Sequence[Condition]) -> Condition:
+    return Condition(
+        lambda alert, at: any(condition.holds(alert, at) for condition in conditions),
+        lambda alert, at: "; ".join(condition.reason(alert, at) for condition in conditions),
+    )
 
 
 def _tag_reason(name: str, alert: Alert, expected: str) -> str:
@@ -133,39 +157,30 @@ def _tag_reason(name: str, alert: Alert, expected: str) -> str:
 
 
 def _matcher(matcher: Matcher) -> Condition:
-    def condition(alert: Alert, _: datetime) -> str | None:
-        if matcher.matches(alert):
-            return None
-        return f'{matcher} does not match "{matcher.read(alert)}"'
+    test, read = matcher.test, matcher.read
 
-    return condition
+    def reason(alert: Alert, _: datetime) -> str:
+        text = read(alert)
+        if not text:
+            return f"{matcher} does not match: missing"
+        partly = matcher.operator == "=~" and compile_pattern(matcher.value).search(text)
+        return f'{matcher} does not match {"all of " if partly else ""}"{text}"'
+
+    return Condition(lambda alert, _: test(read(alert)), reason)
 
 
 def _schedule(strategy: Strategy, timezone: tzinfo | None) -> Condition:
     days, period = frozenset(strategy.days), strategy.period
 
-    def condition(_: Alert, at: datetime) -> str | None:
+    def reason(_: Alert, at: datetime) -> str:
         local = at.astimezone(timezone)
-        if is_open(days, period, local):
-            return None
         day = DAYS[local.weekday()].capitalize()  # %a would speak the language of the host
-        return f"{day} {local:%H:%M} {timezone or local.tzname()} is outside {schedule_text(days, period)}"
+        written = f"{day} {local:%H:%M} {timezone or local.tzname()} is outside {schedule_text(days, period)}"
+        if period and days and is_night(period, local):
+            written += f"; it belongs to the night of {DAYS[local.weekday() - 1]}"
+        return written
 
-    return condition
-
-
-def _filter(strategy: str, name: str, predicate: Filter) -> Condition:
-    def condition(alert: Alert, _: datetime) -> str | None:
-        try:
-            return None if _truth(predicate(alert)) else f"the filter {name} said no"
-        except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
-            contain(error)
-            _log.warning(
-                "the filter %r of strategy %r failed and counts as matched: %s", name, strategy, describe(error)
-            )
-            return None
-
-    return condition
+    return Condition(lambda _, at: is_open(days, period, at.astimezone(timezone)), reason)
 
 
 def _truth(answer: object) -> bool:

@@ -12,13 +12,13 @@ from pathlib import Path
 ROUNDS = 11
 REFERENCE = "import requests, pydantic"
 LOAD = """
-from hookplugin.host import assemble
+from hookplugin.assembly import assemble
 from hookplugin.config import open_document
 assemble(open_document({path!r}))
 """
 INSIDE = """
 import time
-from hookplugin.host import assemble
+from hookplugin.assembly import assemble
 from hookplugin.config import open_document
 started = time.perf_counter()
 assemble(open_document({path!r}))

@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
@@ -21,43 +20,12 @@ PAYLOADS = Path(__file__).parent.parent / "payloads"
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run the installed command in an empty folder."""
-    command = Path(sys.executable).with_name("hookplugin")
-
-    def run_command(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [command, *arguments], input=stdin, cwd=tmp_path, capture_output=True, timeout=60, check=False
-        )
-        result = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
-        assert "Traceback" not in result.stderr
-        return result
-
-    return run_command
-
-
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
     """Run a line of shell with the installed command on the path."""
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     return subprocess.run(
         line, shell=True, cwd=folder, capture_output=True, timeout=60, check=False, env={"PATH": path}
     )
-
-
-@pytest.fixture
-def configure(tmp_path: Path) -> Callable[..., None]:
-    """Write hookplugin.yaml: receivers by name and URL, and one strategy that names them all."""
-
-    def write(receivers: dict[str, str], **strategy: Any) -> None:
-        config = {
-            "outbox": "sqlite:///outbox.db",
-            "receivers": [{"name": name, "url": url, "timeout": {"total": "2s"}} for name, url in receivers.items()],
-            "strategies": [{"name": "all", "receivers": list(receivers), **strategy}],
-        }
-        (tmp_path / "hookplugin.yaml").write_text(json.dumps(config), encoding="utf-8")
-
-    return write
 
 
 def test_demo_delivers_through_the_entry_point_and_says_why_the_rest_did_not_go_out(run: Run) -> None:
@@ -199,8 +167,9 @@ def test_what_a_fire_that_was_killed_has_left_is_made_by_the_next(
             assert process.stdin
             process.stdin.write(b'{"content": "a"}')
             process.stdin.close()
-            silent.accept()[0].close()  # it has claimed and is sending
-            process.kill()
+            with silent.accept()[0]:  # it has claimed and is sending
+                process.kill()
+                process.wait()
     httpserver.expect_request("/ops").respond_with_data(status=200)
     configure({"ops": httpserver.url_for("/ops")})
     assert run("fire", stdin=b"[]").returncode == 0

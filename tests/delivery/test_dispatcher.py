@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from pytest_httpserver import HTTPServer
+from storing import accept
 from werkzeug import Request, Response
 
 from hookplugin.delivery.deliverer import Deliverer
-from hookplugin.delivery.dispatcher import Dispatcher
+from hookplugin.delivery.dispatcher import Dispatcher, Work
 from hookplugin.delivery.receiver import Receiver
 from hookplugin.outbox.store import OutboxError, Store
 from hookspecs import Alert, Delivery, Outcome, Reason
@@ -31,14 +32,16 @@ class Harness:
     def __init__(self, limits: Mapping[str, int], deliver: Callable[[Delivery], Outcome]) -> None:
         self.store = Store("sqlite:///:memory:")
         self.settled: list[tuple[str, Outcome]] = []
-        self.dispatcher = Dispatcher(self.store, limits, deliver, lambda one, out: self.settled.append((one.id, out)))
+        self.dispatcher = Dispatcher(
+            self.store, Work(limits, deliver), lambda one, out: self.settled.append((one.id, out))
+        )
 
     def fire(self, receiver: str, count: int = 1) -> list[str]:
         deliveries = [
             Delivery(id=f"{receiver}{number}", alert=Alert(content="x"), receiver=receiver, body="hertzbeat")
             for number in range(count)
         ]
-        self.store.accept(deliveries)
+        accept(self.store, *deliveries)
         self.dispatcher.wake()
         return [one.id for one in deliveries]
 
@@ -299,12 +302,12 @@ def test_many_slow_receivers_leave_places_for_a_healthy_one() -> None:
 
     store = Store("sqlite:///:memory:")
     limits = {"slow": 100, "healthy": 1}
-    dispatcher = Dispatcher(store, limits, deliver, lambda *_: None)
+    dispatcher = Dispatcher(store, Work(limits, deliver), lambda *_: None)
     alert = Alert(content="x")
     slow = [Delivery(id=str(number), alert=alert, receiver="slow", body="hertzbeat") for number in range(100)]
-    store.accept(slow)
+    accept(store, *slow)
     dispatcher.wake()
-    store.accept([Delivery(id="good", alert=alert, receiver="healthy", body="hertzbeat")])
+    accept(store, Delivery(id="good", alert=alert, receiver="healthy", body="hertzbeat"))
     dispatcher.wake()
     assert healthy.wait(20)
     release.set()
@@ -333,8 +336,8 @@ def test_an_outcome_that_could_not_be_stored_is_stored_later_and_nothing_is_made
         return Outcome(state="delivered")
 
     store = Forgetful("sqlite:///:memory:")
-    dispatcher = Dispatcher(store, {"ops": 1}, deliver, lambda *_: None)
-    store.accept([Delivery(id="a", alert=Alert(content="x"), receiver="ops", body="hertzbeat")])
+    dispatcher = Dispatcher(store, Work({"ops": 1}, deliver), lambda *_: None)
+    accept(store, Delivery(id="a", alert=Alert(content="x"), receiver="ops", body="hertzbeat"))
     dispatcher.wake()
     outcomes = dispatcher.wait(["a"], 20)
     assert outcomes["a"]
@@ -400,3 +403,118 @@ def test_a_signal_handler_may_close_a_host_in_the_middle_of_an_alert(tmp_path: P
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.stdout, done.returncode) == ("came to an end\n", 0), done.stderr
+
+
+# Another configuration, while it runs
+
+
+class Gate:
+    """A way to deliver that lets a delivery to `ops` wait until it may; it leaves its name in the outcome."""
+
+    def __init__(self, name: str, *, shut: bool = True) -> None:
+        self.outcome = Outcome(state="delivered", detail=name)
+        self.begun = threading.Semaphore(0)
+        self.may = threading.Semaphore(0 if shut else 99)
+
+    def deliver(self, delivery: Delivery) -> Outcome:
+        if delivery.receiver == "ops":
+            self.begun.release()
+            self.may.acquire(timeout=WAIT)
+        return self.outcome
+
+    def begins(self, count: int) -> None:
+        """Wait until this many more have begun, and see that no other has."""
+        for _ in range(count):
+            assert self.begun.acquire(timeout=WAIT)
+        assert not self.begun.acquire(blocking=False)
+
+
+def test_what_was_claimed_goes_on_as_it_was_begun_and_what_is_claimed_later_is_made_the_new_way(make: Make) -> None:
+    old, new = Gate("old"), Gate("new", shut=False)
+    harness = make({"ops": 2}, old.deliver)
+    ids = harness.fire("ops", 5)
+    old.begins(2)
+    harness.dispatcher.work = Work({"ops": 2, "fast": 1}, new.deliver)
+    fast = harness.dispatcher.wait(harness.fire("fast"), WAIT)
+    assert fast == {"fast0": new.outcome}
+    old.may.release(2)
+    outcomes = harness.dispatcher.wait(ids, WAIT)
+    assert [outcomes[one] for one in ids] == [old.outcome] * 2 + [new.outcome] * 3
+    assert harness.dispatcher.close(WAIT) == 0
+    assert dict(harness.settled) == {**outcomes, **fast}
+
+
+def test_a_receiver_that_takes_more_at_once_gets_more_beside_those_that_are_under_way(make: Make) -> None:
+    old, new = Gate("old"), Gate("new")
+    harness = make({"ops": 1}, old.deliver)
+    ids = harness.fire("ops", 9)
+    old.begins(1)
+    harness.dispatcher.work = Work({"ops": 3, "fast": 1}, new.deliver)
+    harness.dispatcher.wake()
+    new.begins(2)
+    harness.dispatcher.wait(harness.fire("fast"), WAIT)  # it has looked once more
+    new.begins(0)
+    old.may.release()
+    new.may.release(9)
+    outcomes = harness.dispatcher.wait(ids, WAIT)
+    assert [outcomes[one] for one in ids] == [old.outcome] + [new.outcome] * 8
+
+
+def test_a_receiver_that_takes_fewer_at_once_gets_none_until_enough_of_those_under_way_have_ended(make: Make) -> None:
+    old, new = Gate("old"), Gate("new")
+    harness = make({"ops": 3}, old.deliver)
+    ids = harness.fire("ops", 6)
+    old.begins(3)
+    harness.dispatcher.work = Work({"ops": 1, "fast": 1, "quick": 1}, new.deliver)
+    harness.dispatcher.wait(harness.fire("fast"), WAIT)  # it has looked at the new limits
+    new.begins(0)
+    old.may.release(2)
+    harness.dispatcher.wait(harness.fire("quick"), WAIT)
+    new.begins(0)
+    old.may.release()
+    for _ in range(3):
+        new.begins(1)
+        new.may.release()
+    outcomes = harness.dispatcher.wait(ids, WAIT)
+    assert [outcomes[one] for one in ids] == [old.outcome] * 3 + [new.outcome] * 3
+
+
+def test_a_receiver_that_is_configured_no_more_is_left_alone_until_it_comes_back(make: Make) -> None:
+    old = Gate("old")
+    harness = make({"ops": 1}, old.deliver)
+    ops = harness.fire("ops", 3)
+    old.begins(1)
+    harness.dispatcher.work = Work({"dev": 1}, lambda _: DELIVERED)
+    old.may.release()
+    assert harness.dispatcher.wait(ops[:1], WAIT) == {ops[0]: old.outcome}
+    dev = harness.fire("dev", 3)
+    assert harness.dispatcher.wait(dev, WAIT) == dict.fromkeys(dev, DELIVERED)
+    assert harness.store.outcomes(ops[1:]) == dict.fromkeys(ops[1:])
+    harness.dispatcher.work = Work({"ops": 1}, lambda _: DEAD)
+    harness.dispatcher.wake()
+    assert harness.dispatcher.wait(ops[1:], WAIT) == dict.fromkeys(ops[1:], DEAD)
+
+
+def test_closing_waits_for_what_is_under_way_to_a_receiver_that_is_configured_no_more(make: Make) -> None:
+    old = Gate("old")
+    harness = make({"ops": 1}, old.deliver)
+    harness.fire("ops", 2)
+    old.begins(1)
+    harness.dispatcher.work = Work({}, old.deliver)
+    threading.Timer(0.05, old.may.release).start()
+    assert harness.dispatcher.close(WAIT) == 0
+    assert harness.settled == [("ops0", old.outcome)]
+
+
+def test_closing_counts_what_is_under_way_to_a_receiver_that_is_configured_no_more_among_what_is_left(
+    make: Make,
+) -> None:
+    gate = Gate("slow")
+    harness = make({"ops": 1}, gate.deliver)
+    harness.fire("ops")
+    gate.begins(1)
+    harness.dispatcher.work = Work({"dev": 0}, gate.deliver)
+    harness.fire("dev", 2)
+    left = harness.dispatcher.close(0)
+    gate.may.release()
+    assert left == 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sqlite3
@@ -10,16 +9,15 @@ import stat
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
+from storing import ALERTS, Clock, accept, exact
 
 from hookplugin import Host
 from hookplugin.outbox.store import SETTLED_IN_MEMORY, OutboxError, Store
@@ -29,37 +27,7 @@ ALERT = Alert(content="disk full", target="db1", tags={"env": "prod", "disk": 3}
 DELIVERED = Outcome(state="delivered", status=204, milliseconds=12.5, detail="fine")
 DEAD = Outcome(state="dead", reason=Reason.timeout, detail="no complete answer in time")
 MEMORY = "sqlite:///:memory:"
-
-
-class Clock:
-    """A clock that stands still."""
-
-    time = 1000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.db"
-
-
-@pytest.fixture
-def file(path: Path) -> str:
-    return f"sqlite:///{path}"
-
-
-@pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, file: str, clock: Clock) -> Iterator[Store]:
-    opened = Store(file if request.param == "file" else MEMORY, clock)
-    yield opened
-    opened.close()
+TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -68,7 +36,7 @@ def run() -> Callable[..., str]:
 
     def run_code(code: str, *arguments: object) -> str:
         command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=TESTS, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -92,33 +60,33 @@ def stored(path: Path) -> list[str]:
 
 
 def test_what_was_accepted_is_claimed_as_it_was_with_its_attempt_counted(store: Store) -> None:
-    store.accept([delivery("a")])
+    accept(store, delivery("a"))
     assert store.claim({"ops": 1}) == [delivery("a").model_copy(update={"attempts": 1})]
 
 
 def test_a_delivery_is_claimed_once(store: Store) -> None:
-    store.accept([delivery("a")])
+    accept(store, delivery("a"))
     assert [ids(store.claim({"ops": 9})) for _ in range(2)] == [["a"], []]
 
 
 def test_each_receiver_has_its_own_room_and_the_oldest_go_first(store: Store, clock: Clock) -> None:
     for number in range(4):
         clock.time += 1
-        store.accept([delivery(f"ops{number}"), delivery(f"dev{number}", "dev"), delivery(f"other{number}", "other")])
+        accept(store, delivery(f"ops{number}"), delivery(f"dev{number}", "dev"), delivery(f"other{number}", "other"))
     assert ids(store.claim({"ops": 2, "dev": 1, "nobody": 5, "other": 0})) == ["ops0", "dev0", "ops1"]
     assert ids(store.claim({"ops": 9})) == ["ops2", "ops3"]
 
 
 def test_a_clock_that_was_set_back_makes_nothing_wait(store: Store, clock: Clock) -> None:
-    store.accept([delivery("a")])
+    accept(store, delivery("a"))
     clock.time /= 2
-    store.accept([delivery("b")])
+    accept(store, delivery("b"))
     assert ids(store.claim({"ops": 2})) == ["a", "b"]
 
 
 @pytest.mark.parametrize("outcome", [DELIVERED, DEAD, Outcome(state="delivered")])
 def test_a_settled_delivery_has_its_outcome_and_is_never_claimed_again(store: Store, outcome: Outcome) -> None:
-    store.accept([delivery("a"), delivery("b")])
+    accept(store, delivery("a"), delivery("b"))
     (claimed,) = store.claim({"ops": 1})
     assert store.outcomes(["a", "b", "unknown"]) == {"a": None, "b": None}
     store.settle(claimed, outcome)
@@ -127,7 +95,7 @@ def test_a_settled_delivery_has_its_outcome_and_is_never_claimed_again(store: St
 
 
 def test_the_first_outcome_stays(store: Store) -> None:
-    store.accept([delivery("a")])
+    accept(store, delivery("a"))
     (claimed,) = store.claim({"ops": 1})
     store.settle(claimed, DELIVERED)
     store.settle(claimed, DEAD)
@@ -135,7 +103,7 @@ def test_the_first_outcome_stays(store: Store) -> None:
 
 
 def test_what_nobody_claimed_cannot_be_settled(store: Store) -> None:
-    store.accept([delivery("a")])
+    accept(store, delivery("a"))
     store.settle(delivery("a"), DELIVERED)
     assert store.outcomes(["a"]) == {"a": None}
     assert ids(store.claim({"ops": 1})) == ["a"]
@@ -154,7 +122,7 @@ def test_what_another_process_claimed_only_that_process_can_settle(file: str) ->
         store.close()
     """
     store = Store(file)
-    store.accept([delivery("a"), delivery("b")])
+    accept(store, delivery("a"), delivery("b"))
     command = [sys.executable, "-c", textwrap.dedent(code), file]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout
@@ -170,7 +138,7 @@ def test_what_another_process_claimed_only_that_process_can_settle(file: str) ->
 
 
 def test_what_waits_and_what_is_claimed_here_is_unsettled(store: Store) -> None:
-    store.accept([delivery("a"), delivery("b"), delivery("c", "dev")])
+    accept(store, delivery("a"), delivery("b"), delivery("c", "dev"))
     assert store.unsettled(["ops", "dev"]) == 3
     (claimed,) = store.claim({"ops": 1})
     assert [store.unsettled(["ops"]), store.unsettled(["dev"]), store.unsettled([])] == [2, 1, 0]
@@ -179,53 +147,25 @@ def test_what_waits_and_what_is_claimed_here_is_unsettled(store: Store) -> None:
 
 
 def test_deliveries_are_accepted_together_or_not_at_all(store: Store) -> None:
-    store.accept([delivery("a")])
+    accept(store, delivery("a"))
     with pytest.raises(OutboxError):
-        store.accept([delivery("b"), delivery("a")])
+        accept(store, delivery("b"), delivery("a"))
     assert store.outcomes(["a", "b"]) == {"a": None}
     assert store.unsettled(["ops"]) == 1
 
 
 def test_nothing_to_accept_is_no_error(store: Store) -> None:
-    store.accept([])
+    assert store.accept([]) == []
     assert store.claim({}) == []
 
 
 # What comes back
 
-TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
-SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | TEXT
-TREES = st.recursive(
-    SCALARS | st.integers(-(10**60), 10**60),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
-    max_leaves=12,
-)
-MOMENTS = st.datetimes(timezones=st.none() | st.timezones())
-ALERTS = st.builds(
-    Alert,
-    content=TEXT,
-    target=st.none() | TEXT,
-    priority=st.sampled_from([0, 1, 2]),
-    status=st.sampled_from([0, 1, 2, 3]),
-    tags=st.dictionaries(TEXT, SCALARS, max_size=4),
-    annotations=st.dictionaries(TEXT, SCALARS, max_size=2),
-    first_trigger_time=st.none() | st.integers(-(2**63), 2**63 - 1),
-    gmt_create=st.none() | MOMENTS,
-    gmt_update=st.none() | MOMENTS,
-    source=st.none() | TEXT,
-    raw=TREES,
-)
-
-
-def exact(alert: Alert) -> str:
-    """Write everything that tells two alerts apart; NaN is equal to itself here."""
-    return json.dumps(alert.model_dump(), default=datetime.isoformat)
-
 
 @given(alert=ALERTS)
 def test_any_alert_comes_back_as_it_was(alert: Alert) -> None:
     store = Store(MEMORY)
-    store.accept([delivery("a", alert=alert)])
+    accept(store, delivery("a", alert=alert))
     (claimed,) = store.claim({"ops": 1})
     store.close()
     assert exact(claimed.alert) == exact(alert)
@@ -242,23 +182,24 @@ def test_any_alert_comes_back_as_it_was(alert: Alert) -> None:
     ],
 )
 def test_odd_alerts_come_back_equal(store: Store, alert: Alert) -> None:
-    store.accept([delivery("a", alert=alert)])
+    accept(store, delivery("a", alert=alert))
     (claimed,) = store.claim({"ops": 1})
     assert claimed.alert == alert
     assert exact(claimed.alert) == exact(alert)
 
 
-def test_an_alert_that_cannot_be_written_is_refused_with_all_that_come_with_it(store: Store) -> None:
-    with pytest.raises(OutboxError, match="cannot hold the alert"):
-        store.accept([delivery("a"), delivery("b", alert=Alert(content="x", raw=10**5000))])
-    assert store.unsettled(["ops"]) == 0
+def test_a_payload_that_cannot_be_written_costs_itself_alone(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    accept(store, delivery("a"), delivery("b", alert=Alert(content="x", raw=10**5000)))
+    first, second = store.claim({"ops": 9})
+    assert (first.alert, second.alert) == (ALERT, Alert(content="x"))
+    assert "kept without the payload it came from, which cannot be written: Exceeds the limit" in caplog.text
 
 
 def test_a_row_that_cannot_be_read_is_dead_and_does_not_keep_the_others(
     path: Path, file: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Store(file)
-    store.accept([delivery("a"), delivery("b"), delivery("c")])
+    accept(store, delivery("a"), delivery("b"), delivery("c"))
     other = sqlite3.connect(path)
     other.execute("update outbox set alert = '{}' where id = 'b'")
     other.commit()
@@ -283,7 +224,7 @@ def test_only_a_file_is_durable(file: str) -> None:
 
 def test_what_was_accepted_is_there_after_a_restart_and_what_was_claimed_here_stays_claimed(file: str) -> None:
     first = Store(file)
-    first.accept([delivery("a"), delivery("b")])
+    accept(first, delivery("a"), delivery("b"))
     first.claim({"ops": 1})
     second = Store(file)
     assert ids(second.claim({"ops": 9})) == ["b"]
@@ -295,7 +236,7 @@ def test_the_file_and_those_beside_it_are_for_their_owner_only(path: Path, file:
     before = os.umask(0)
     try:
         store = Store(file)
-        store.accept([delivery("a")])
+        accept(store, delivery("a"))
     finally:
         os.umask(before)
     modes = {found.name: stat.S_IMODE(found.stat().st_mode) for found in path.parent.iterdir()}
@@ -306,7 +247,7 @@ def test_the_file_and_those_beside_it_are_for_their_owner_only(path: Path, file:
 @pytest.mark.parametrize("name", ["a b.db", "a?mode=ro.db", "a#b%20.db", "größe.db"])
 def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
     store = Store(f"sqlite:///{tmp_path / name}")
-    store.accept([delivery("a")])
+    accept(store, delivery("a"))
     assert stored(tmp_path / name) == ["a"]
     store.close()
 
@@ -348,20 +289,23 @@ def test_a_closed_store_says_so(store: Store) -> None:
     store.close()
     store.close()
     with pytest.raises(OutboxError, match="is closed"):
-        store.accept([delivery("a")])
+        accept(store, delivery("a"))
 
 
 def test_a_broken_storage_is_an_outbox_error_and_nothing_else(path: Path, file: str) -> None:
     store = Store(file)
     other = sqlite3.connect(path)
-    other.execute("drop table outbox")
+    for table in ("outbox", "seen", "recent"):
+        other.execute(f"drop table {table}")
     other.close()
     calls: list[Callable[[], object]] = [
-        lambda: store.accept([delivery("a")]),
+        lambda: accept(store, delivery("a")),
         lambda: store.claim({"ops": 1}),
         lambda: store.settle(delivery("a"), DELIVERED),
         lambda: store.outcomes(["a"]),
         lambda: store.unsettled(["ops"]),
+        lambda: store.known(ALERT),
+        lambda: store.recent(0),
     ]
     for call in calls:
         with pytest.raises(OutboxError, match="no such table"):
@@ -373,11 +317,11 @@ def test_a_full_disk_refuses_what_does_not_fit_and_nothing_after_it_was_freed(
     path: Path, file: str, run: Callable[..., str]
 ) -> None:
     code = """
-        import resource, sys
+        import resource, storing, sys
         from hookplugin.outbox.store import SETTLED_IN_MEMORY, OutboxError, Store
         from hookspecs import Alert, Delivery
         def accept(name, content):
-            store.accept([Delivery(id=name, alert=Alert(content=content), receiver="ops", body="hertzbeat")])
+            storing.accept(store, Delivery(id=name, alert=Alert(content=content), receiver="ops", body="hertzbeat"))
         store = Store(sys.argv[1])
         accept("before", "x")
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
@@ -402,7 +346,7 @@ def test_a_full_disk_refuses_what_does_not_fit_and_nothing_after_it_was_freed(
 def test_threads_share_a_store_and_none_claims_what_another_has(store: Store) -> None:
     def work(number: int) -> list[str]:
         for step in range(10):
-            store.accept([delivery(f"{number}-{step}")])
+            accept(store, delivery(f"{number}-{step}"))
         claimed = store.claim({"ops": 10})
         for one in claimed:
             store.settle(one, DELIVERED)
@@ -445,21 +389,21 @@ def test_a_second_store_in_a_process_does_not_cost_the_first_its_locks(
     path: Path, file: str, run: Callable[..., str]
 ) -> None:
     first, second = Store(file), Store(file)
-    first.accept([delivery("before")])
-    second.accept([delivery("beside")])
+    accept(first, delivery("before"))
+    accept(second, delivery("beside"))
     run("import sys; from hookplugin.outbox.store import Store; Store(sys.argv[1]).close()", file)
-    first.accept([delivery("after")])
+    accept(first, delivery("after"))
     assert stored(path) == ["before", "beside", "after"]
     first.close()
     second.close()
 
 
 FORK = """
-    import os, sys
+    import os, storing, sys
     from hookplugin.outbox.store import Store
     from hookspecs import Alert, Delivery, Outcome
     def accept(name):
-        store.accept([Delivery(id=name, alert=Alert(content="x"), receiver="ops", body="hertzbeat")])
+        storing.accept(store, Delivery(id=name, alert=Alert(content="x"), receiver="ops", body="hertzbeat"))
     def claim():
         return ",".join(one.id for one in store.claim({"ops": 1}))
     store = Store(sys.argv[1])
@@ -501,8 +445,9 @@ def test_a_fork_in_memory_has_nothing_of_its_parent(run: Callable[..., str]) -> 
         import os
         from hookplugin.outbox.store import Store
         from hookspecs import Alert, Delivery
+        from storing import accept
         store = Store("sqlite:///:memory:")
-        store.accept([Delivery(id="a", alert=Alert(content="x"), receiver="ops", body="hertzbeat")])
+        accept(store, Delivery(id="a", alert=Alert(content="x"), receiver="ops", body="hertzbeat"))
         if pid := os.fork():
             os.waitpid(pid, 0)
             print("parent", store.unsettled(["ops"]))
@@ -571,7 +516,7 @@ def test_what_a_killed_process_had_claimed_is_delivered_after_the_next_start(fil
 
 def test_a_store_that_closes_gives_back_what_it_has_claimed(file: str) -> None:
     store = Store(file)
-    store.accept([delivery("a")])
+    accept(store, delivery("a"))
     assert ids(store.claim({"ops": 1})) == ["a"]
     store.close()
     again = Store(file)
@@ -580,7 +525,7 @@ def test_a_store_that_closes_gives_back_what_it_has_claimed(file: str) -> None:
 
 
 BUSY = """
-    import os, sqlite3, sys, threading
+    import os, sqlite3, storing, sys, threading
     from hookplugin.outbox.store import Store
     from hookspecs import Alert, Delivery
     store = Store(sys.argv[1])
@@ -589,7 +534,7 @@ BUSY = """
         while True:
             number += 1
             name = f"{threading.get_ident()}-{number}"
-            store.accept([Delivery(id=name, alert=Alert(content="x"), receiver="ops", body="hertzbeat")])
+            storing.accept(store, Delivery(id=name, alert=Alert(content="x"), receiver="ops", body="hertzbeat"))
     for _ in range(2):
         threading.Thread(target=work, daemon=True).start()
     for _ in range(100):
@@ -613,7 +558,7 @@ def test_an_outbox_in_memory_forgets_what_was_settled_long_ago() -> None:
     store = Store(MEMORY)
     count = SETTLED_IN_MEMORY + 2
     alert = Alert(content="x")
-    store.accept(Delivery(id=str(n), alert=alert, receiver="ops", body="hertzbeat") for n in range(count))
+    accept(store, *(Delivery(id=str(n), alert=alert, receiver="ops", body="hertzbeat") for n in range(count)))
     for claimed in store.claim({"ops": count}):
         store.settle(claimed, DELIVERED)
     assert store.outcomes(["0", "1", "2", str(count - 1)]) == {"2": DELIVERED, str(count - 1): DELIVERED}

@@ -88,6 +88,7 @@ def test_a_host_adds_where_an_alert_came_from_and_keeps_what_it_says_itself() ->
         ({"content": "x", "tags": {"a": []}}, "tags: the value of 'a' should be text, a number or true/false"),
         ({"content": "x", "gmtCreate": "soon"}, "gmtCreate: not a time; write ISO 8601"),
         (5, "the payload should be an object"),
+        ({"alerts": [{"labels": {}}]}, "it is a group of another system's alerts; name its source, like alertmanager"),
     ],
 )
 def test_a_mistake_in_an_alert_is_named_with_its_path(payload: object, mistake: str) -> None:

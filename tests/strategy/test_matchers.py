@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from hookplugin.strategy.matchers import Matcher, parse_matchers
+from hookplugin.strategy.matchers import Matcher, PatternSet, compile_pattern, parse_matchers
 from hookspecs import Alert, Scalar
 
 OPERATORS = ("=", "!=", "=~", "!~")
@@ -255,3 +255,28 @@ def test_braces_are_taken_off_only_as_a_pair() -> None:
 @pytest.mark.parametrize("text", ['alert.priority="2"', 'alert.priority!="Warning"', 'alert.status="resolved"'])
 def test_a_name_that_no_alert_has_is_refused(text: str) -> None:
     assert "no alert has this alert." in refusal(text)
+
+
+def valid(pattern: str) -> bool:
+    try:
+        compile_pattern(pattern)
+    except ValueError:
+        return False
+    return True
+
+
+SET_PATTERNS = (
+    st.text("ab.*+|()?[]^$\n\u00fc", max_size=6)
+    | st.sampled_from(["", "^$", "(?i)AB", "(?s).*", "(?m)^a$", r"\Aa\z", "a{0}", "[^a]", r"\bb", "(?:a|ab)(?:c|bcd)"])
+).filter(valid)
+
+
+@given(st.lists(SET_PATTERNS, max_size=8), st.text("abc\n\u00fc", max_size=4) | st.text(max_size=4))
+@example([], "a")
+@example(["a", "a|ab", "ab|a", "a", "b", "", "[ab]*"], "ab")
+@example(["", "a*", ".*", "^", "a"], "")
+@example([".*", "(?s).*", "a.b", r"a\nb"], "a\nb")
+@example(["[^ü]", "."], "\U0001f525")
+def test_a_set_of_patterns_finds_those_that_match_alone(patterns: list[str], text: str) -> None:
+    alone = [number for number, pattern in enumerate(patterns) if compile_pattern(pattern).fullmatch(text)]
+    assert sorted(PatternSet(patterns).matching(text)) == alone

@@ -1,0 +1,45 @@
+"""Fixtures of the commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run the installed command in an empty folder."""
+    command = Path(sys.executable).with_name("hookplugin")
+
+    def run_command(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [command, *arguments], input=stdin, cwd=tmp_path, capture_output=True, timeout=60, check=False
+        )
+        result = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert "Traceback" not in result.stderr
+        return result
+
+    return run_command
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Callable[..., None]:
+    """Write hookplugin.yaml: receivers by name and URL, and one strategy that names them all."""
+
+    def write(receivers: dict[str, str], **strategy: Any) -> None:
+        config = {
+            "outbox": "sqlite:///outbox.db",
+            "receivers": [{"name": name, "url": url, "timeout": {"total": "2s"}} for name, url in receivers.items()],
+            "strategies": [{"name": "all", "receivers": list(receivers), **strategy}],
+        }
+        (tmp_path / "hookplugin.yaml").write_text(json.dumps(config), encoding="utf-8")
+
+    return write
