@@ -26,7 +26,7 @@ from hookplugin.problems import Problem
 from hookplugin.receipt import Receipt, Unsent
 from hookplugin.sources import SourceError, read_alerts
 from hookplugin.strategy.explain import Explanation
-from hookplugin.strategy.notify import Held
+from hookplugin.strategy.notify import UNMATCHED, Held
 from hookplugin.webhook import DRAIN, Proposal, Webhook, explain_alert, webhook_of
 from hookspecs import Alert, Context, Delivery, Outcome
 
@@ -153,7 +153,7 @@ class Host:
                 elif storage and proposal.matters:
                     reasons.append(storage)
                 else:
-                    held.append(Held("no strategy matched"))
+                    held.append(UNMATCHED)
             accepted += deliveries
             refused += [Unsent(alert=alert, reason=reason) for reason in reasons]
             suppressed += [
@@ -201,9 +201,7 @@ class Host:
 
         """
         _require_alert(alert)
-        if at is not None and at.tzinfo is None:
-            at = at.replace(tzinfo=self.context.timezone).astimezone()
-        return explain_alert(self._webhook, alert, at)
+        return explain_alert(self.context, alert, at)
 
     def reload(self, config: ConfigInput | None = None) -> None:
         """Take the configuration as it is now; what is under way goes on as it was begun. This starts threads.

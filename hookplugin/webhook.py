@@ -134,13 +134,14 @@ class Webhook:
             at: when, with a zone; now if none.
 
         """
-        rules = self._rules
+        rules, known, seen = self._rules, Known(), TagsSeen()
+        notes: tuple[str, ...] = ()
         try:
             known, seen = self.store.known(alert)
         except OutboxError as error:
-            found = explain(alert, at or self._now(), rules.strategies, rules.bodies, Known(), TagsSeen())
-            return found.model_copy(update={"notes": (*found.notes, f"{error}: what was told before is not known")})
-        return explain(alert, at or self._now(), rules.strategies, rules.bodies, rules.present(known), seen)
+            notes = (f"{error}: what was told before is not known",)
+        found = explain(alert, at or self._now(), rules.strategies, rules.bodies, rules.present(known), seen)
+        return found.model_copy(update={"notes": (*found.notes, *notes)})
 
     def fire(self, alert: Alert) -> tuple[Delivery, ...]:
         """Accept an alert for the receivers that strategies choose; when it returns, the deliveries are stored.
@@ -238,8 +239,11 @@ def webhook_of(context: Context) -> Webhook | None:
     return cast("Webhook | None", context.state.get(OUR_PLUGIN))
 
 
-def explain_alert(webhook: Webhook | None, alert: Alert, at: datetime | None) -> Explanation:
-    """Explain an alert, also where the plugin is off."""
+def explain_alert(context: Context, alert: Alert, at: datetime | None) -> Explanation:
+    """Explain an alert, also where the plugin is off; a time without a zone is in the configuration's."""
+    webhook = webhook_of(context)
+    if at is not None and at.tzinfo is None:
+        at = at.replace(tzinfo=context.timezone).astimezone()
     if webhook:
         return webhook.explain(alert, at)
     note = f"the plugin {OUR_PLUGIN!r} is off: there are no strategies"

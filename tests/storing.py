@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import secrets
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from math import inf
+from pathlib import Path
 
 from hypothesis import strategies as st
 
 from hookplugin.outbox.store import Entry, Incoming, Store
 from hookplugin.strategy.notify import Choice, Known, decide
 from hookspecs import Alert, Delivery
+
+TESTS = Path(__file__).parent
 
 
 class Clock:
@@ -23,6 +31,29 @@ class Clock:
 
     def __call__(self) -> float:
         return self.time
+
+
+@contextmanager
+def processes_in_turn(count: int, code: str, *arguments: str) -> Iterator[Callable[[str], list[str]]]:
+    """Start processes that say "ready", then answer each line with a line; yield what asks all of them at once."""
+    command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TESTS)
+            )
+            for _ in range(count)
+        ]
+        pipes = [(process.stdin, process.stdout) for process in processes if process.stdin and process.stdout]
+
+        def ask(line: str) -> list[str]:
+            for orders, _ in pipes:
+                orders.write(f"{line}\n")
+                orders.flush()
+            return [answers.readline() for _, answers in pipes]
+
+        assert [answers.readline() for _, answers in pipes] == ["ready\n"] * count
+        yield ask
 
 
 def accept(store: Store, *deliveries: Delivery) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from hookplugin.cli.options import CommandError, ConfigOption, JsonOption, read_time
-from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json
+from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json, state_text
 from hookplugin.config import find_file, open_document, zone_and_outbox
-from hookplugin.delivery.deliverer import outcome_text
-from hookplugin.outbox.journal import RecentAlert, RecentDelivery
-from hookplugin.outbox.store import MEMORY, OutboxError, Store
+from hookplugin.outbox.journal import RecentAlert
+from hookplugin.outbox.store import OutboxError, Store, file_of
 from hookplugin.values import parse_duration
 
 app = typer.Typer(help="The alerts that came in.", no_args_is_help=True)
@@ -40,23 +38,22 @@ def list_alerts(
 ) -> None:
     """List recent alerts with what became of each, also those that nobody was to hear of."""
     zone, outbox = zone_and_outbox(open_document(find_file(config)))
-    if outbox == MEMORY:
+    path = file_of(outbox)
+    if path is None:
         sys.stderr.write(f"{_IN_MEMORY}\n")
-    path = Path(outbox.removeprefix("sqlite:///"))
     start = since if since.tzinfo else since.replace(tzinfo=zone)
     found: list[RecentAlert] = []
-    if outbox != MEMORY and path.exists():
+    if path and path.exists():
         try:
-            store = Store(outbox)
-            found = store.recent(start.timestamp())
-            store.close()
+            with closing(Store(outbox)) as store:
+                found = store.recent(start.timestamp())
         except OutboxError as error:
             raise CommandError(str(error), 1) from None
     if as_json:
         print_json([one.model_dump(mode="json") for one in found])
     else:
         _show(found, zone)
-        if not found and outbox != MEMORY:
+        if path and not found:
             there = f"no alert has come in since {start.astimezone(zone):%Y-%m-%d %H:%M %Z}"
             console().print(
                 f"{there} ({clean(str(path))}{'' if path.exists() else ', which does not exist yet'})", soft_wrap=True
@@ -66,7 +63,7 @@ def list_alerts(
 def _show(found: list[RecentAlert], zone: tzinfo | None) -> None:
     table = plain_table("received", "alert", "receiver", "what became of it")
     for one in found:
-        rows = [(each.receiver, _became(each)) for each in one.deliveries]
+        rows = [(each.receiver, state_text(each.state, each.outcome)) for each in one.deliveries]
         rows += [(each.receiver or "nobody", f"[dim]{clean(each.reason)}[/]") for each in one.held]
         received = f"{one.received.astimezone(zone):%m-%d %H:%M:%S}"
         head = (received, f"{alert_text(one.alert)}\n[dim]id {one.alert.id}[/]")
@@ -75,9 +72,3 @@ def _show(found: list[RecentAlert], zone: tzinfo | None) -> None:
             head = ("", "")
     if found:
         console().print(table)
-
-
-def _became(delivery: RecentDelivery) -> str:
-    color = {"delivered": "green", "dead": "red", "pending": "yellow", "forgotten": "dim"}[delivery.state]
-    text = outcome_text(delivery.outcome) if delivery.outcome else delivery.state
-    return f"[{color}]{clean(text)}[/]"

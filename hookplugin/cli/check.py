@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import typer
 
@@ -17,10 +16,10 @@ from hookplugin.cli.output import print_json
 from hookplugin.config import Config, find_file, open_document
 from hookplugin.document import ConfigError
 from hookplugin.isolation import contain, describe
-from hookplugin.outbox.store import MEMORY, OutboxError, Store
+from hookplugin.outbox.store import MEMORY, OutboxError, Store, file_of
 from hookplugin.plugins import Plugins
 from hookplugin.problems import Problem
-from hookplugin.strategy.explain import contradictions
+from hookplugin.strategy.explain import contradictions, named_receivers
 from hookspecs import Delivery
 
 
@@ -54,11 +53,13 @@ def check(
 
 def _outbox(config: Config) -> Iterator[Problem]:
     """Open the outbox if it is there; else see whether it could be made."""
-    path = Path(config.outbox.removeprefix("sqlite:///"))
+    path = file_of(config.outbox)
+    if path is None:
+        return
     try:
         if path.exists():
             Store(config.outbox).close()
-        elif config.outbox != MEMORY and not os.access(path.parent, os.W_OK | os.X_OK):
+        elif not os.access(path.parent, os.W_OK | os.X_OK):
             yield Problem(("outbox",), f"cannot be made: {str(path.parent)!r} is no folder that can be written")
     except OutboxError as error:
         yield Problem(("outbox",), str(error))
@@ -85,7 +86,7 @@ def _warnings(plugins: Plugins, config: Config) -> Iterator[Problem]:
         yield Problem(("outbox",), message)
     if not config.receivers:
         yield Problem(("receivers",), "warning: there is none, nobody will hear of anything")
-    named = {receiver for strategy in config.strategies if strategy.enabled for receiver in strategy.receivers}
+    named = named_receivers(config.strategies)
     for index, receiver in enumerate(config.receivers):
         if receiver.name not in named:
             message = f"warning: {receiver.name!r} hears nothing: no enabled strategy names it"

@@ -20,13 +20,13 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from hookplugin.cli.options import ConfigOption, JsonOption
-from hookplugin.cli.output import console, print_json
+from hookplugin.cli.output import console, print_json, status_text
 from hookplugin.config import OUR_PLUGIN
 from hookplugin.delivery.deliverer import outcome_text
 from hookplugin.discovery import PluginStatus
 from hookplugin.host import Host
 from hookplugin.receipt import Receipt
-from hookspecs import PROJECT, Delivery, Outcome
+from hookspecs import PROJECT, Delivery, Outcome, Priority, Status
 
 PAYLOADS: Final = (("hertzbeat", "demo_hertzbeat.json"), ("alertmanager", "demo_alertmanager.json"))
 """Sources, and what real systems sent."""
@@ -155,10 +155,8 @@ def _show(rows: list[Row], plugins: tuple[PluginStatus, ...]) -> None:
 
 
 def _title(row: Row) -> str:
-    color = {"emergency": "red", "critical": "dark_orange", "warning": "yellow"}[row["priority"]]
-    color = "green" if row["status"] == "recovered" else color
-    name = f"{row['status']}, {row['priority']}"
-    return f"[{color}]● {name}[/]  [bold]{escape(row['alert'])}[/]  [dim]from {escape(row['source'])}[/]"
+    status = status_text(Status[row["status"]], Priority[row["priority"]])
+    return f"{status}  [bold]{escape(row['alert'])}[/]  [dim]from {escape(row['source'])}[/]"
 
 
 def _result(row: Row) -> str:

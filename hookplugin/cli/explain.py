@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, tzinfo
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +19,7 @@ from hookplugin.cli.options import (
 )
 from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json
 from hookplugin.config import Config, find_file, open_document
-from hookplugin.outbox.store import MEMORY, OutboxError, Store
+from hookplugin.outbox.store import MEMORY, OutboxError, Store, file_of
 from hookplugin.strategy.explain import Explanation
 from hookplugin.strategy.schedule import DAYS
 from hookplugin.webhook import Webhook, explain_alert, webhook_of
@@ -56,9 +55,7 @@ def explain(  # noqa: PLR0913, PLR0917 - options of the command line
             alerts = [_recent(webhook, alert_id)]
         else:
             alerts = read_payload_alerts(payload, source, plugins.context, code=2)
-        if at is not None and at.tzinfo is None:
-            at = at.replace(tzinfo=checked.timezone).astimezone()
-        found = [explain_alert(webhook, alert, at) for alert in alerts]
+        found = [explain_alert(plugins.context, alert, at) for alert in alerts]
     if as_json:
         print_json([_as_json(one, notes) for one in found])
         return
@@ -72,7 +69,8 @@ def explain(  # noqa: PLR0913, PLR0917 - options of the command line
 
 def _readable(config: Config, notes: list[str]) -> str:
     """Return the outbox if it can be read: it knows what was told before; never make one."""
-    if config.outbox == MEMORY or not Path(config.outbox.removeprefix("sqlite:///")).exists():
+    path = file_of(config.outbox)
+    if path is None or not path.exists():
         return MEMORY
     try:
         Store(config.outbox).close()

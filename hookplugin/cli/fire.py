@@ -8,9 +8,8 @@ from typing import Annotated, Final
 import typer
 
 from hookplugin.cli.options import ConfigOption, JsonOption, PayloadArgument, SourceOption, read_payload_alerts
-from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json
+from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json, state_text
 from hookplugin.config import find_file
-from hookplugin.delivery.deliverer import outcome_text
 from hookplugin.host import Host
 from hookplugin.receipt import Receipt
 from hookplugin.values import parse_duration
@@ -99,9 +98,7 @@ def _show(alerts: Sequence[Alert], receipt: Receipt, outcomes: Mapping[str, Outc
 def _outcome(delivery: Delivery, outcomes: Mapping[str, Outcome | None]) -> tuple[str, str]:
     outcome = outcomes.get(delivery.id)
     state = outcome.state if outcome else _unsettled(delivery, outcomes)
-    color = {"dead": "red", "pending": "yellow"}.get(state, "green")
-    text = clean(outcome_text(outcome)) if outcome else state
-    return f"[{color}]{text}[/]", f"{outcome.milliseconds:g}" if outcome else ""
+    return state_text(state, outcome), f"{outcome.milliseconds:g}" if outcome else ""
 
 
 def _show_reasons(host: Host, receipt: Receipt) -> None:

@@ -10,13 +10,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hookplugin.document import Document
-from hookplugin.problems import Problem
-from hookspecs import Alert, Priority, Status
+from hookplugin.delivery.deliverer import outcome_text
+from hookspecs import Alert, Outcome, Priority, Status
 from hookspecs.alert import tag_text
 
 _LONGEST: Final = 160  # characters
-_COLORS: Final = {Priority.emergency: "red", Priority.critical: "dark_orange", Priority.warning: "yellow"}
+_PRIORITY_COLORS: Final = {Priority.emergency: "red", Priority.critical: "dark_orange", Priority.warning: "yellow"}
+
+_STATE_COLORS: Final = {
+    "delivered": "green",
+    "accepted": "green",
+    "pending": "yellow",
+    "dead": "red",
+    "forgotten": "dim",
+}
 
 
 def console() -> Console:
@@ -40,21 +47,23 @@ def clean(text: str, longest: int = _LONGEST) -> str:
     return escape("".join(one if one.isprintable() else "\ufffd" for one in line))
 
 
+def status_text(status: Status, priority: Priority) -> str:
+    """Write how an alert stands."""
+    color = "green" if status is Status.recovered else _PRIORITY_COLORS[priority]
+    return f"[{color}]● {status.name}, {priority.name}[/]"
+
+
+def state_text(state: str, outcome: Outcome | None) -> str:
+    """Write how a delivery stands: its outcome, or what it is without one."""
+    return f"[{_STATE_COLORS[state]}]{clean(outcome_text(outcome)) if outcome else state}[/]"
+
+
 def alert_text(alert: Alert) -> str:
     """Write what an alert is, and on a line of its own what tells it from others."""
-    color = "green" if alert.status is Status.recovered else _COLORS[alert.priority]
-    first = f"[{color}]● {alert.status.name}, {alert.priority.name}[/]  {clean(alert.content)}"
+    first = f"{status_text(alert.status, alert.priority)}  {clean(alert.content)}"
     tags = [f"{name}={tag_text(value)}" for name, value in alert.tags.items() if value != alert.target]
     marks = clean(" ".join([alert.target or "", *tags]))
     return f"{first}\n[dim]{marks}[/]" if marks else first
-
-
-def print_added(document: Document, section: str, message: str) -> None:
-    """Say of the last item of a section where it stands."""
-    whole: Any = document.data
-    sys.stdout.writelines(
-        f"{line}\n" for line in document.locate([Problem((section, len(whole[section]) - 1), message)])
-    )
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - JSON has no narrower type

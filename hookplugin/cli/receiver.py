@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -11,11 +10,11 @@ import typer
 import yaml
 
 from hookplugin.assembly import assemble
+from hookplugin.cli.adding import add_to_config
 from hookplugin.cli.options import ConfigOption, JsonOption
-from hookplugin.cli.output import clean, console, plain_table, print_added, print_json
+from hookplugin.cli.output import clean, console, plain_table, print_json
 from hookplugin.config import find_file, open_document
 from hookplugin.document import load
-from hookplugin.editing import add_item
 
 app = typer.Typer(help="The receivers of the configuration.", no_args_is_help=True)
 
@@ -28,13 +27,9 @@ def add(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
     """Add a receiver to the configuration; a strategy has to name it before it hears of anything."""
-    path = find_file(config)
-    document = add_item(path, "receivers", {"name": name, "url": _reference(url)}, assemble)
-    if as_json:
-        print_json({"file": str(path), "receiver": name})
-        return
-    print_added(document, "receivers", f"{name!r} was added; it hears of nothing until a strategy names it:")
-    sys.stdout.write(f"  hookplugin strategy add NAME --receiver {shlex.quote(name)}\n")
+    next_step = f"  hookplugin strategy add NAME --receiver {shlex.quote(name)}"
+    message = f"{name!r} was added; it hears of nothing until a strategy names it:\n{next_step}"
+    add_to_config(config, "receiver", {"name": name, "url": _reference(url)}, message, as_json=as_json)
 
 
 @app.command("list")

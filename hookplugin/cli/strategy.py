@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 
 from hookplugin.assembly import assemble
+from hookplugin.cli.adding import add_to_config
 from hookplugin.cli.options import CommandError, ConfigOption, JsonOption
-from hookplugin.cli.output import clean, console, plain_table, print_added, print_json
+from hookplugin.cli.output import clean, console, plain_table, print_json
 from hookplugin.config import find_file, open_document
-from hookplugin.editing import add_item
 from hookplugin.strategy.model import Strategy
 from hookplugin.strategy.schedule import schedule_text
 from hookplugin.values import duration_text
@@ -71,12 +71,7 @@ def add(  # noqa: PLR0913, PLR0917 - one option for each key
         "body": body,
     }
     given = {key: value for key, value in item.items() if value not in (None, False, [], {})}
-    path = find_file(config)
-    document = add_item(path, "strategies", given, assemble)
-    if as_json:
-        print_json({"file": str(path), "strategy": name})
-        return
-    print_added(document, "strategies", f"{name!r} was added")
+    add_to_config(config, "strategy", given, f"{name!r} was added", as_json=as_json)
 
 
 @app.command("list")
@@ -102,7 +97,7 @@ def _as_json(strategy: Strategy) -> dict[str, Any]:
     return written | {
         "priorities": [priority.name for priority in strategy.priorities],
         "statuses": [status.name for status in strategy.statuses],
-        "match": [str(matcher) for matchers in strategy.match for matcher in matchers],
+        "match": [str(matcher) for matcher in strategy.matchers],
         "period": str(strategy.period).replace("\u2013", "-") if strategy.period else None,
         "timezone": str(strategy.timezone) if strategy.timezone else None,
     }
@@ -118,7 +113,7 @@ def _asks_for(strategy: Strategy) -> str:
         ", ".join(priority.name for priority in strategy.priorities),
         ", ".join(status.name for status in strategy.statuses),
         joined.join(f'{name} is "{value}"' for name, value in strategy.tags.items()),
-        *(str(matcher) for matchers in strategy.match for matcher in matchers),
+        *map(str, strategy.matchers),
         *(f"filter {name}" for name in strategy.filters),
         schedule + zone,
         f"again after {duration_text(strategy.repeat)}" if strategy.repeat else "",

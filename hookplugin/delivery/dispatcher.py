@@ -132,12 +132,12 @@ class _Crew:
 
     def _unsettled(self) -> int:
         limits = self._dispatcher.work.limits
-        busy = sum(self._in_flight.values())  # also those that are stored as settled, but not yet announced
-        ours = sum(self._in_flight[name] for name in limits)
+        busy = sum(self._in_flight[name] for name in limits)  # also what is stored as settled, but not yet announced
+        gone = sum(self._in_flight.values()) - busy  # under way to receivers that are configured no more
         try:
-            return busy - ours + max(ours, self._dispatcher.store.unsettled(limits))
+            return gone + max(busy, self._dispatcher.store.unsettled(limits))
         except OutboxError:
-            return busy
+            return gone + busy
 
     def _start(self) -> bool:
         try:

@@ -39,13 +39,6 @@ class RecentDelivery(Frozen):
     outcome: Outcome | None = None
 
 
-class RecentHeld(Frozen):
-    """Say why a receiver, or nobody, was to hear of a recent alert."""
-
-    receiver: str | None
-    reason: str
-
-
 class RecentAlert(Frozen):
     """Hold an alert that came in, and what became of it."""
 
@@ -53,7 +46,7 @@ class RecentAlert(Frozen):
     alert: Alert
     """Without `raw`; of one that is huge, only what tells it from others."""
     deliveries: tuple[RecentDelivery, ...]
-    held: tuple[RecentHeld, ...]
+    held: tuple[Held, ...]
 
 
 def read_known(connection: sqlite3.Connection, fingerprint: str) -> Known:
@@ -127,7 +120,7 @@ def recent_alert(row: tuple[Any, ...]) -> RecentAlert:
         received=datetime.fromtimestamp(received, UTC),
         alert=Alert.model_validate_json(alert),
         deliveries=tuple(_delivery(*delivery) for delivery in deliveries),
-        held=tuple(RecentHeld(receiver=receiver, reason=reason) for receiver, reason in json.loads(held)),
+        held=tuple(Held(reason, receiver) for receiver, reason in json.loads(held)),
     )
 
 

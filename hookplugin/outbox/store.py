@@ -37,6 +37,11 @@ class OutboxError(Exception):
     """Say that the storage failed, and how."""
 
 
+def file_of(url: str) -> Path | None:
+    """Return the file of an outbox; none if it is in memory."""
+    return None if url == MEMORY else Path(url.removeprefix("sqlite:///"))
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Hold what is stored of one alert: its deliveries, who is not to hear of it, and what is known from now on."""

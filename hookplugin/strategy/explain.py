@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 from hookplugin.problems import nearest
 from hookplugin.strategy.matchers import Matcher, Subject
 from hookplugin.strategy.model import Strategy
-from hookplugin.strategy.notify import Decision, Known, asks_for, choose, decide, follows_firing
+from hookplugin.strategy.notify import Decision, Known, choose, decide, follows_firing
 from hookplugin.strategy.selection import CompiledStrategy, Verdict
 from hookspecs import Alert, Priority, Status
 from hookspecs.frozen import Frozen
@@ -99,54 +99,59 @@ def explain(  # noqa: PLR0913, PLR0917 - each is another piece of evidence
     verdicts = [strategy.judge(alert, at) for strategy in strategies]
     choices = choose(alert, (verdict.strategy for verdict in verdicts if verdict.matched), bodies)
     decision = decide(alert, choices, known, bodies, at.timestamp())
-    enabled = [compiled.strategy for compiled in strategies if compiled.strategy.enabled]
-    named = {receiver for strategy in enabled for receiver in strategy.receivers}
-    otherwise = "its firing did not go there" if follows_firing(alert, known) else "no strategy that matches names it"
+    named = named_receivers(compiled.strategy for compiled in strategies)
+    follows = follows_firing(alert, known)
+    heard = {name for one in known.notified if one.firing for name in one.recovery} if follows else None
+    otherwise = "its firing did not go there" if follows else "no strategy that matches names it"
     reasons = {receiver: otherwise if receiver in named else "no enabled strategy names it" for receiver in bodies}
     return Explanation(
         alert=alert,
         at=at,
-        strategies=tuple(_strategy(verdict, alert, known, seen) for verdict in verdicts),
+        strategies=tuple(_strategy(verdict, alert, heard, seen) for verdict in verdicts),
         receivers=tuple(
             one
             for receiver, reason in reasons.items()
             for one in _receiver(receiver, bodies[receiver], decision, reason)
         ),
         unassociated=tuple(receiver for receiver in bodies if receiver not in named),
-        notes=tuple(_renamed(alert, known, {compiled.strategy.name for compiled in strategies})),
+        notes=tuple(_renamed(known, {compiled.strategy.name for compiled in strategies})) if follows else (),
     )
+
+
+def named_receivers(strategies: Iterable[Strategy]) -> set[str]:
+    """Return the receivers that enabled strategies name; no other hears of anything."""
+    return {receiver for strategy in strategies if strategy.enabled for receiver in strategy.receivers}
 
 
 def contradictions(strategy: Strategy) -> Iterator[str]:
     """Yield what of a strategy no alert can have, whatever its source."""
-    matchers = [matcher for matchers in strategy.match for matcher in matchers]
     needed: dict[Subject, tuple[str, str]] = {}
     if strategy.tags_mode == "all":
         needed = {("tag", name): (value, f'the tag {name}: "{value}"') for name, value in strategy.tags.items()}
-    for matcher in matchers:
+    for matcher in strategy.matchers:
         if matcher.operator == "=":
             needed.setdefault(matcher.subject, (matcher.value, str(matcher)))
     priorities = strategy.priorities or tuple(Priority)
     possible: dict[Subject, list[str]] = {
         ("field", "priority"): [priority.name for priority in priorities],
-        ("field", "status"): [status.name for status in Status if asks_for(strategy, status)],
+        ("field", "status"): [status.name for status in filter(strategy.asks_for, Status)],
     }
-    for matcher in matchers:
+    for matcher in strategy.matchers:
         if matcher.subject in needed and not matcher.test(needed[matcher.subject][0]):
             yield f"{matcher} can never match beside {needed[matcher.subject][1]}"
         if matcher.subject in possible and not any(map(matcher.test, possible[matcher.subject])):
             yield f"{matcher} can never match: {matcher.subject[1]} is one of {', '.join(possible[matcher.subject])}"
 
 
-def _strategy(verdict: Verdict, alert: Alert, known: Known, seen: TagsSeen) -> StrategyExplanation:
+def _strategy(verdict: Verdict, alert: Alert, heard: Collection[str] | None, seen: TagsSeen) -> StrategyExplanation:
+    """Explain a verdict; of a recovery that follows its firing, by the strategies that heard of that."""
     strategy, matched, reason = verdict.strategy, verdict.matched, verdict.reason
-    if follows_firing(alert, known) and asks_for(strategy, Status.firing):
-        heard = {name for one in known.notified if one.firing for name in one.recovery}
+    if heard is not None and strategy.asks_for(Status.firing):
         matched = strategy.name in heard
         if matched:
             though = "" if strategy.enabled else ", though it is disabled"
             reason = f"it let the firing pass, and its recovery follows{though}"
-        elif strategy.enabled and asks_for(strategy, Status.recovered):
+        elif strategy.enabled and strategy.asks_for(Status.recovered):
             reason = "its firing was filtered out"
     impossible: tuple[str, ...] = ()
     if strategy.enabled and not matched:
@@ -165,9 +170,9 @@ def _receiver(receiver: str, body: str, decision: Decision, otherwise: str) -> I
         yield ReceiverExplanation(receiver=receiver, reason=reason)
 
 
-def _renamed(alert: Alert, known: Known, names: Collection[str]) -> Iterator[str]:
+def _renamed(known: Known, names: Collection[str]) -> Iterator[str]:
     """Yield where a recovery goes because of strategies that are configured no more, at least under their names."""
-    for one in known.notified if follows_firing(alert, known) else ():
+    for one in known.notified:
         gone = [name for name in one.recovery if name not in names]
         if one.firing and gone:
             them = ", ".join(map(repr, gone))
@@ -177,8 +182,7 @@ def _renamed(alert: Alert, known: Known, names: Collection[str]) -> Iterator[str
 def _never_tagged(strategy: Strategy, alert: Alert, seen: TagsSeen) -> Iterator[str]:
     """Yield what asks for a tag that alerts of this source do not have, as far as is known."""
     asked = [(name, f'the tag {name}: "{value}"') for name, value in strategy.tags.items() if value]
-    matchers = (matcher for matchers in strategy.match for matcher in matchers)
-    asked += [(matcher.subject[1], str(matcher)) for matcher in matchers if _needs_tag(matcher)]
+    asked += [(matcher.subject[1], str(matcher)) for matcher in strategy.matchers if _needs_tag(matcher)]
     source = f"from {alert.source!r}" if alert.source else "without a source"
     for name, written in asked:
         if name in alert.tags or name in seen.names:

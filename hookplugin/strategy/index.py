@@ -91,9 +91,8 @@ class Index:
 
     def _file_otherwise(self, position: int) -> None:
         strategy = self._strategies[position].strategy
-        statuses = () if strategy.match_all else strategy.statuses
         for priority in strategy.priorities or Priority:
-            for status in statuses or Status:
+            for status in filter(strategy.asks_for, Status):
                 self._others[priority, status].append(position)
 
     def _facts(self, alert: Alert) -> Iterator[tuple[Subject, str]]:
@@ -119,8 +118,7 @@ def _ways(strategy: Strategy) -> list[list[_Key]]:
         ways = [tags] if tags and all(strategy.tags.values()) else []
     else:
         ways = [[key] for key in tags]
-    matchers = (matcher for matchers in strategy.match for matcher in matchers)
-    return ways + [[key] for matcher in matchers if (key := _key(matcher))]
+    return ways + [[key] for matcher in strategy.matchers if (key := _key(matcher))]
 
 
 def _key(matcher: Matcher) -> _Key | None:

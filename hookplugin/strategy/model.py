@@ -82,6 +82,15 @@ class Strategy(Frozen):
     body: Name | None = None
     """The receiver's if none."""
 
+    @property
+    def matchers(self) -> tuple[Matcher, ...]:
+        """Return all matchers, those that were written together, too."""
+        return tuple(matcher for together in self.match for matcher in together)
+
+    def asks_for(self, status: Status) -> bool:
+        """Say whether alerts of this status pass, if they have all else."""
+        return self.match_all or not self.statuses or status in self.statuses
+
     @model_validator(mode="after")
     def _nothing_beside_match_all(self) -> Self:
         message = beside_match_all({name: getattr(self, name) for name in self.model_fields_set})

@@ -99,6 +99,9 @@ class Held:
     receiver: str | None = None
 
 
+UNMATCHED: Final = Held("no strategy matched")
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Say who is to hear of an alert, who is not and why, and what is known afterwards."""
@@ -127,8 +130,8 @@ def choose(alert: Alert, strategies: Iterable[Strategy], bodies: Mapping[str, st
             copy,
             tuple(strategy.name for strategy in behind),
             _pause(alert, behind),
-            tuple(strategy.name for strategy in behind if asks_for(strategy, Status.recovered)),
-            tuple(strategy.name for strategy in behind if not asks_for(strategy, Status.firing)),
+            tuple(strategy.name for strategy in behind if strategy.asks_for(Status.recovered)),
+            tuple(strategy.name for strategy in behind if not strategy.asks_for(Status.firing)),
         )
         for copy, behind in chosen.items()
     ]
@@ -163,7 +166,7 @@ def decide(alert: Alert, choices: Iterable[Choice], known: Known, receivers: Col
             if last:  # a clock that was set back must not make the pause longer
                 told[choice.copy] = replace(last, recovery=_recovery(alert, choice, last), at=min(last.at, now))
     if not accepted and not held:
-        held.append(Held(_filtered_out(known) if follows else "no strategy matched"))
+        held.append(Held(_filtered_out(known)) if follows else UNMATCHED)
     return Decision(tuple(accepted), tuple(held), Known(_firing(alert, known), tuple(told.values())))
 
 
@@ -201,11 +204,6 @@ def _recovery(alert: Alert, choice: Choice, last: Notified | None) -> tuple[str,
     before = last.recovery if last and last.firing else ()
     now = choice.recovery if alert.status is Status.firing else ()
     return tuple(dict.fromkeys((*before, *now)))
-
-
-def asks_for(strategy: Strategy, status: Status) -> bool:
-    """Say whether a strategy lets alerts of this status pass, if they have all else."""
-    return strategy.match_all or not strategy.statuses or status in strategy.statuses
 
 
 def follows_firing(alert: Alert, known: Known) -> bool:

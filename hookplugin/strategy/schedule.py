@@ -56,10 +56,8 @@ def is_open(days: Collection[str], period: Period | None, local: datetime) -> bo
     if period.first < period.last:
         return today and period.first <= minute <= period.last
     yesterday = not days or DAYS[weekday - 1] in days
-    before_end = (
-        minute < period.last if period.first == period.last else minute <= period.last
-    )  # 24 h, not a minute more
-    return (today and minute >= period.first) or (yesterday and before_end)
+    last = period.last - 1 if period.first == period.last else period.last  # 24 h, not a minute more
+    return (today and minute >= period.first) or (yesterday and minute <= last)
 
 
 def is_night(period: Period, local: datetime) -> bool:

@@ -110,8 +110,7 @@ def _conditions(strategy: Strategy, timezone: tzinfo | None) -> Iterable[Conditi
         yield _priority(strategy)
     tags = [_tag(name, expected) for name, expected in strategy.tags.items()]
     yield from [_any(tags)] if tags and strategy.tags_mode == "any" else tags
-    for matchers in strategy.match:
-        yield from map(_matcher, matchers)
+    yield from map(_matcher, strategy.matchers)
     if strategy.days or strategy.period:
         yield _schedule(strategy, strategy.timezone or timezone)
 

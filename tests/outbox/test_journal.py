@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from contextlib import ExitStack, closing
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from storing import ALERTS, Clock, accept, exact, telling
+from storing import ALERTS, TESTS, Clock, accept, exact, processes_in_turn, telling
 
 from hookplugin.outbox import journal, statements
 from hookplugin.outbox.journal import RECENT, REMEMBERED_FOR, REMEMBERED_IN_MEMORY, RecentAlert
@@ -26,7 +26,6 @@ from hookspecs import Alert, Delivery, Outcome, Reason
 DELIVERED = Outcome(state="delivered", status=204)
 DEAD = Outcome(state="dead", reason=Reason.timeout, detail="no complete answer in time")
 MEMORY = "sqlite:///:memory:"
-TESTS = Path(__file__).parents[1]
 
 
 def resent(target: str = "db1", **fields: Any) -> Alert:
@@ -128,21 +127,9 @@ RACE = """
 
 
 def test_of_processes_that_accept_the_same_at_once_exactly_one_tells(path: Path, file: str) -> None:
-    command = [sys.executable, "-c", textwrap.dedent(RACE), file]
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TESTS)
-            )
-            for _ in range(2)
-        ]
-        pipes = [(process.stdin, process.stdout) for process in processes if process.stdin and process.stdout]
-        assert [answers.readline() for _, answers in pipes] == ["ready\n"] * 2
+    with processes_in_turn(2, RACE, file) as ask:
         for turn in range(150):
-            for orders, _ in pipes:
-                orders.write(f"{turn}\n")
-                orders.flush()
-            assert sorted(answers.readline() for _, answers in pipes) == ["0\n", "1\n"]
+            assert sorted(ask(str(turn))) == ["0\n", "1\n"]
     assert query(path, "select count(*), (select count(*) from recent) from outbox") == [(150, 300)]
 
 

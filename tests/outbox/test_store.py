@@ -11,13 +11,12 @@ import sys
 import textwrap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from pytest_httpserver import HTTPServer
-from storing import ALERTS, Clock, accept, exact
+from storing import ALERTS, TESTS, Clock, accept, exact, processes_in_turn
 
 from hookplugin import Host
 from hookplugin.outbox.store import SETTLED_IN_MEMORY, OutboxError, Store
@@ -27,7 +26,6 @@ ALERT = Alert(content="disk full", target="db1", tags={"env": "prod", "disk": 3}
 DELIVERED = Outcome(state="delivered", status=204, milliseconds=12.5, detail="fine")
 DEAD = Outcome(state="dead", reason=Reason.timeout, detail="no complete answer in time")
 MEMORY = "sqlite:///:memory:"
-TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -370,19 +368,9 @@ def test_many_processes_may_open_a_new_file_at_once(tmp_path: Path) -> None:
             except OutboxError as error:
                 print(error, flush=True)
     """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-            for _ in range(4)
-        ]
-        pipes = [(process.stdin, process.stdout) for process in processes if process.stdin and process.stdout]
-        assert [answers.readline() for _, answers in pipes] == ["ready\n"] * 4
+    with processes_in_turn(4, code) as ask:
         for turn in range(50):
-            for orders, _ in pipes:
-                orders.write(f"{tmp_path}/{turn}.db\n")
-                orders.flush()
-            assert [answers.readline() for _, answers in pipes] == ["opened\n"] * 4
+            assert ask(f"{tmp_path}/{turn}.db") == ["opened\n"] * 4
 
 
 def test_a_second_store_in_a_process_does_not_cost_the_first_its_locks(

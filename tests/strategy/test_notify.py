@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookplugin.strategy.model import Strategy
-from hookplugin.strategy.notify import Choice, Decision, Known, asks_for, choose, decide
+from hookplugin.strategy.notify import Choice, Decision, Known, choose, decide
 from hookspecs import Alert, Priority, Status
 
 HOUR = 3600.0
@@ -127,7 +127,7 @@ class Story:
         """Decide about the next step; these strategies let it pass, if they ask for its status."""
         self.now += after
         alert = Alert(content="disk full", target="db1", source=self.source, status=status, **fields)
-        choices = choose(alert, [one for one in strategies if asks_for(one, alert.status)], BODIES)
+        choices = choose(alert, [one for one in strategies if one.asks_for(alert.status)], BODIES)
         decision = decide(alert, choices, self.known, set(BODIES) - set(gone), self.now)
         self.known = decision.known
         return decision
