@@ -11,7 +11,7 @@ import hookspecs
 from hookplugin.config import Config, disabled_plugins, resolve
 from hookplugin.discovery import discover
 from hookplugin.document import ConfigError, Document
-from hookplugin.outbox.store import MEMORY, OutboxError
+from hookplugin.outbox.opening import MEMORY, OutboxError
 from hookplugin.plugins import Plugins
 from hookplugin.problems import Problem
 from hookplugin.webhook import Webhook, webhook_of

@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
-from hookplugin.delivery.receiver import Auth, Basic, Defaults, Receiver, Timeout
+from hookplugin.delivery.receiver import Auth, Basic, Batch, Defaults, Receiver, Retry, Timeout
 from hookplugin.document import ConfigError, Document, read_document
-from hookplugin.outbox.store import MEMORY
+from hookplugin.outbox.opening import MEMORY, Durability
 from hookplugin.problems import Path as KeyPath
 from hookplugin.problems import Problem, nearest, path_text, problems_of
 from hookplugin.strategy.model import Strategy, beside_match_all
-from hookplugin.values import Name, Zone, base_directory
+from hookplugin.values import Duration, Name, Zone, base_directory
 from hookspecs import Priority
 from hookspecs.alert import PriorityField
 from hookspecs.frozen import Frozen, FrozenDict, freeze
@@ -48,12 +48,26 @@ class PluginChoice(Frozen):
     settings: Annotated[Mapping[Name, Mapping[str, Any]], AfterValidator(freeze), Field(repr=False)] = FrozenDict()
 
 
+class Keep(Frozen):
+    """Say for how many seconds settled deliveries are remembered."""
+
+    delivered: Duration = 86400.0
+    dead: Duration = 14 * 86400.0
+
+
 class Config(Frozen):
     """Hold a whole configuration; `Host` takes one, a dict of the same keys, or a YAML file."""
 
     timezone: Zone | None = None
     """Of schedules, and of foreign times that name none; the machine's if none."""
     outbox: Annotated[str, AfterValidator(_outbox)] = MEMORY
+    durability: Durability = "full"
+    """Full syncs each commit; normal survives a kill, and may lose the last moment in a power cut."""
+    dispatch: bool = True
+    """Whether this process delivers; if not, `hookplugin worker` does."""
+    keep: Keep = Keep()
+    max_pending: Annotated[int, Field(ge=1)] = 1_000_000
+    """How many deliveries may wait before alerts are refused."""
     severities: Annotated[Mapping[str, PriorityField], AfterValidator(_lower)] = FrozenDict()
     defaults: Defaults = Defaults()
     receivers: tuple[Receiver, ...] = ()
@@ -69,9 +83,12 @@ class Config(Frozen):
 _MODELS: Final[Mapping[str, type[Frozen]]] = {
     "auth": Auth,
     "basic": Basic,
+    "batch": Batch,
     "defaults": Defaults,
+    "keep": Keep,
     "plugins": PluginChoice,
     "receivers": Receiver,
+    "retry": Retry,
     "strategies": Strategy,
     "timeout": Timeout,
 }
@@ -134,7 +151,7 @@ def resolve(document: Document, offered: Offered) -> Config:
     if isinstance(data, Config):
         config = data
         names = {
-            "receivers": {"__all__": {"name", "body"}},
+            "receivers": {"__all__": {"name", "body", "fallback"}},
             "strategies": {"__all__": {"name", "receivers", "filters", "body"}},
         }
         data = config.model_dump(include={**names, "plugins": {"required", "disabled", "settings"}})
@@ -144,6 +161,8 @@ def resolve(document: Document, offered: Offered) -> Config:
         except ValidationError as error:
             problems += problems_of(error, _keys_at)
     problems += _name_problems(data, offered)
+    if config:
+        problems += _contradictions(config)
     if problems or config is None:
         raise ConfigError(document.locate(dict.fromkeys(problems)))
     return config
@@ -187,6 +206,7 @@ def _name_problems(data: object, offered: Offered) -> Iterator[Problem]:
     names = {receiver["name"].strip() for receiver in receivers.values() if isinstance(receiver.get("name"), str)}
     yield from _twice("receivers", receivers)
     yield from _twice("strategies", strategies)
+    yield from _fallback_problems(data, names)
     for section, items in (("receivers", receivers), ("strategies", strategies)):
         for index, item in items.items():
             yield from _unknown((section, index), "body", [((), item.get("body"))], offered.bodies)
@@ -212,10 +232,37 @@ def _name_problems(data: object, offered: Offered) -> Iterator[Problem]:
             yield Problem(("plugins", "settings", OUR_PLUGIN), message)
 
 
+def _fallback_problems(data: object, names: Iterable[str]) -> Iterator[Problem]:
+    yield from _unknown(("defaults",), "fallback", [((), _get(_get(data, "defaults"), "fallback"))], names)
+    for index, receiver in _items(data, "receivers").items():
+        yield from _unknown(("receivers", index), "fallback", [((), receiver.get("fallback"))], names)
+
+
+def _contradictions(config: Config) -> Iterator[Problem]:
+    """Find what is right by itself, and wrong together."""
+    if not config.dispatch and config.outbox == MEMORY:
+        yield Problem(("dispatch",), "needs an outbox file: nobody else could deliver what waits in memory")
+    fallbacks = {receiver.name: receiver.fallback for receiver in config.receivers}
+    for index, receiver in enumerate(config.receivers):
+        met, name = [receiver.name], receiver.fallback
+        while name and name not in met:
+            met.append(name)
+            name = fallbacks.get(name)
+        if name == receiver.name:
+            circle = " → ".join(map(repr, [*met, name]))
+            yield Problem(("receivers", index, "fallback"), f"goes in a circle, {circle}: nobody would hear at its end")
+
+
 def _unknown(
     here: KeyPath, key: str, given: Iterable[tuple[KeyPath, object]], known: Iterable[str]
 ) -> Iterator[Problem]:
-    kind = {"body": "body", "settings": "plugin", "required": "plugin", "disabled": "plugin"}.get(key, key[:-1])
+    kind = {
+        "body": "body",
+        "fallback": "receiver",
+        "settings": "plugin",
+        "required": "plugin",
+        "disabled": "plugin",
+    }.get(key, key[:-1])
     for where, name in given:
         if isinstance(name, str) and name.strip() not in known:
             yield Problem((*here, key, *where), f"unknown {kind} {name!r}{nearest(name, known)}")

@@ -16,11 +16,11 @@ from typing import Final, NamedTuple, Self
 import pluggy
 
 from hookplugin.assembly import assemble, close, configure
-from hookplugin.config import OUR_PLUGIN, ConfigInput, disabled_plugins, open_document, resolve
+from hookplugin.config import OUR_PLUGIN, Config, ConfigInput, disabled_plugins, open_document, resolve
 from hookplugin.discovery import PluginStatus, take_over
 from hookplugin.document import ConfigError
 from hookplugin.isolation import Answer, describe, raise_together
-from hookplugin.outbox.store import OutboxError
+from hookplugin.outbox.opening import OutboxError
 from hookplugin.plugins import Plugins
 from hookplugin.problems import Problem
 from hookplugin.receipt import Receipt, Unsent
@@ -55,12 +55,13 @@ class Host:
     Threads may share a host. Close it, or use it as a context manager: closing delivers what is left.
     """
 
-    def __init__(self, config: ConfigInput, *, strict: bool = False) -> None:
+    def __init__(self, config: ConfigInput, *, strict: bool = False, dispatch: bool | None = None) -> None:
         """Load plugins, check the configuration, open the outbox; start no thread.
 
         Args:
             config: a `Config`, a dict of the same keys, or the path of a YAML file.
             strict: failures of plugins in the host's own calls are raised, after every plugin was called; for tests.
+            dispatch: whether this process delivers; what the configuration says if None.
 
         Raises:
             ConfigError: with every mistake at once.
@@ -69,22 +70,29 @@ class Host:
         """
         self._source: Final = Path(config).absolute() if isinstance(config, (str, os.PathLike)) else config
         self._strict: Final = strict
+        self._dispatch: Final = dispatch
         self._reloading: Final = threading.Lock()
         document = open_document(config)
         self._directory: Final = document.directory
-        self._plugins, self._config = assemble(document, strict=strict)
+        self._plugins, checked = assemble(document, strict=strict)
+        self._config = self._as_told(checked)
         configure(self._plugins, self._config, document)
         self._finalizer: Final = weakref.finalize(self, close, self._plugins, self._webhook, DRAIN)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], *, strict: bool = False) -> Self:
-        """Read a YAML file.
+    def from_file(cls, path: str | os.PathLike[str], *, strict: bool = False, dispatch: bool | None = None) -> Self:
+        """Read a YAML file; the arguments are those of the class.
 
         Raises:
             ConfigError: with every mistake at once, each with file and line.
 
         """
-        return cls(path, strict=strict)
+        return cls(path, strict=strict, dispatch=dispatch)
+
+    @property
+    def config(self) -> Config:
+        """Return the configuration that the host runs with."""
+        return self._config
 
     @property
     def plugins(self) -> tuple[PluginStatus, ...]:
@@ -98,7 +106,7 @@ class Host:
 
     @property
     def durable(self) -> bool:
-        """Say whether what is accepted outlives the process."""
+        """Say whether what is accepted now outlives the process."""
         return self._webhook is not None and self._webhook.store.durable
 
     def fire(self, alert: Alert) -> Receipt:
@@ -141,15 +149,17 @@ class Host:
         return self._receipt(fired, storage)
 
     def _receipt(self, fired: Iterable[_Fired], storage: str | None) -> Receipt:
-        accepted, suppressed, refused = [], [], []
+        accepted, suppressed, refused, durable = [], [], [], self.durable and not storage
         for alert, answers, proposals in fired:
             deliveries = [delivery for one in answers for delivery in one.value or ()]
             reasons = [f"the plugin {one.plugin!r} failed: {describe(one.error)}" for one in answers if one.error]
             held = [] if self._webhook else [Held(f"the plugin {OUR_PLUGIN!r} is off, and no other took it")]
             for proposal in proposals:
-                if proposal.entry:
-                    deliveries += proposal.entry.deliveries
-                    held += proposal.entry.held
+                if entry := proposal.entry:
+                    deliveries += entry.deliveries
+                    durable = durable and entry.durable
+                    reasons += [entry.refused] if entry.refused else []
+                    held += () if entry.refused else entry.held
                 elif storage and proposal.matters:
                     reasons.append(storage)
                 else:
@@ -163,7 +173,7 @@ class Host:
             ]
         return Receipt(
             deliveries=tuple(accepted),
-            durable=self.durable and not storage,
+            durable=durable,
             suppressed=tuple(suppressed),
             refused=tuple(refused),
         )
@@ -210,8 +220,8 @@ class Host:
             config: another one; what the host was made from, read again, if none.
 
         Raises:
-            ConfigError: with every mistake at once; the host goes on with the configuration that it has. The outbox and
-                the plugins cannot change.
+            ConfigError: with every mistake at once; the host goes on with the configuration that it has. The outbox,
+                its durability and limit, and the plugins cannot change.
 
         """
         with self._reloading:
@@ -219,8 +229,8 @@ class Host:
             document = open_document(given)
             if not isinstance(given, (str, os.PathLike)):  # the process may have gone elsewhere
                 document = replace(document, directory=self._directory)
-            checked = resolve(document, self._plugins.offered)
-            fixed = [key for key in ("outbox", "plugins") if getattr(checked, key) != getattr(self._config, key)]
+            checked = self._as_told(resolve(document, self._plugins.offered))
+            fixed = [key for key in _FIXED if getattr(checked, key) != getattr(self._config, key)]
             if fixed:
                 message = "cannot change while the host runs; start it anew"
                 raise ConfigError(document.locate(Problem((key,), message) for key in fixed))
@@ -269,9 +279,15 @@ class Host:
         """Close the host."""
         self.close()
 
+    def _as_told(self, config: Config) -> Config:
+        return config if self._dispatch is None else config.model_copy(update={"dispatch": self._dispatch})
+
     @property
     def _webhook(self) -> Webhook | None:
         return webhook_of(self.context)
+
+
+_FIXED: Final = ("outbox", "durability", "max_pending", "plugins")
 
 
 class _Fired(NamedTuple):

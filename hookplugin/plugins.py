@@ -89,7 +89,7 @@ class Plugins:
             registry=self.registry,
             timezone=config.timezone,
             severities=config.severities,
-            announce=self.delivered,
+            announce=self.delivered if self._manager.hook.alert_delivered.get_hookimpls() else None,
         )
         for name, plugin in self._manager.list_name_plugin():
             settings = config if plugin is webhook else config.plugins.settings.get(name, FrozenDict())

@@ -19,6 +19,7 @@ SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _SHELL_VARIABLE: Final = re.compile(r"\$\{?([A-Z_][A-Z0-9_]*)\}?")
+_RATE: Final = re.compile(r"(\d{1,6})\s*/\s*([smh])", re.ASCII)
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
 
@@ -39,6 +40,20 @@ def parse_duration(value: object) -> float:
         message = "not a duration; write one like 500ms, 3s, 5m, 4h, 1d"
         raise ValueError(message)
     return seconds
+
+
+def parse_rate(value: object) -> float:
+    """Read `1/s`, `30/m` or `100/h` as the seconds between two requests.
+
+    Raises:
+        ValueError: it is not a rate, or not more than nothing.
+
+    """
+    found = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found or not int(found[1]):
+        message = "not a rate; write one like 1/s, 30/m, 100/h"
+        raise ValueError(message)
+    return SECONDS[found[2]] / int(found[1])
 
 
 def duration_text(seconds: float) -> str:
@@ -128,5 +143,7 @@ def _read_file(path: Path) -> str:
 
 Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Duration: TypeAlias = Annotated[float, BeforeValidator(parse_duration)]
+Rate: TypeAlias = Annotated[float, BeforeValidator(parse_rate)]
+"""Seconds between two requests."""
 Zone: TypeAlias = Annotated[ZoneInfo, BeforeValidator(parse_zone)]
 Secret: TypeAlias = Annotated[SecretStr, BeforeValidator(read_reference)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,8 +14,12 @@ from typing import Final, cast
 from hookplugin.bodies.preset import PRESETS
 from hookplugin.config import OUR_PLUGIN, Config
 from hookplugin.delivery.deliverer import Deliverer, outcome_text
-from hookplugin.delivery.dispatcher import Dispatcher, Work
-from hookplugin.outbox.store import Entry, OutboxError, Store
+from hookplugin.delivery.dispatcher import Dispatcher
+from hookplugin.delivery.receiver import Receiver
+from hookplugin.delivery.round import Work
+from hookplugin.outbox.opening import OutboxError
+from hookplugin.outbox.rows import STATES, new_id
+from hookplugin.outbox.store import Entry, Store
 from hookplugin.strategy.explain import Explanation, TagsSeen, explain
 from hookplugin.strategy.index import Index
 from hookplugin.strategy.notify import Choice, Copy, Known, Notified, choose, decide
@@ -50,6 +53,7 @@ class _Rules:
 
     strategies: tuple[CompiledStrategy, ...]
     index: Index
+    receivers: Mapping[str, Receiver]
     bodies: Mapping[str, str]
     """Each receiver's own."""
     known_bodies: frozenset[str]
@@ -62,7 +66,7 @@ class _Rules:
         decision = decide(alert, choices, self.present(known), self.bodies, now)
         deliveries = {
             choice.copy: Delivery(
-                id=_new_id(now),
+                id=new_id(now),
                 alert=alert,
                 receiver=choice.receiver,
                 body=choice.body or self.bodies[choice.receiver],
@@ -74,7 +78,8 @@ class _Rules:
             replace(one, delivery=deliveries[one.copy].id) if one.copy in deliveries else one
             for one in decision.known.notified
         )
-        return Entry(tuple(deliveries.values()), decision.held, replace(decision.known, notified=notified))
+        waiting = tuple(self.receivers[one.receiver].waiting(one) for one in deliveries.values())
+        return Entry(waiting, decision.held, replace(decision.known, notified=notified))
 
     def present(self, known: Known) -> Known:
         """Return what is known as bodies are now: one that is the receiver's own by now, or gone, is its own."""
@@ -103,27 +108,28 @@ class Webhook:
             OutboxError: the outbox cannot be opened.
 
         """
-        self.store: Final = Store(config.outbox)
+        self.store: Final = Store(config.outbox, durability=config.durability, max_pending=config.max_pending)
         self._announce: Final = context.announce
         self._rules = _rules(config, context)
-        self._dispatcher: Final = Dispatcher(self.store, _work(config, context), self._settled)
+        self._dispatcher: Final = Dispatcher(
+            self.store, _work(config, context), self._settled, only_dead=context.announce is None
+        )
         self._thread: Final = threading.local()
         self._closed = False
 
     def reload(self, config: Config, context: Context) -> None:
         """Take another configuration, with the same outbox; what is under way goes on as it was begun."""
         rules, work = _rules(config, context), _work(config, context)
-        gone = sorted(self._dispatcher.work.limits.keys() - work.limits.keys())
-        self._rules, self._dispatcher.work = rules, work
-        self._dispatcher.wake()
+        gone = sorted(self._dispatcher.work.receivers.keys() - work.receivers.keys())
+        self._rules = rules
+        self._dispatcher.take(work)
         with suppress(OutboxError):
             if waiting := self.store.unsettled(gone):
-                _log.warning("for %s, configured no more, deliveries wait: %d", ", ".join(map(repr, gone)), waiting)
+                names = ", ".join(map(repr, gone))
+                _log.warning("for %s, configured no more, deliveries wait until max_age: %d", names, waiting)
 
     def resume(self) -> None:
         """Deliver what other processes have left; this starts threads."""
-        with suppress(OutboxError):  # the dispatcher will say so
-            self.store.take_back()
         self._dispatcher.wake()
 
     def explain(self, alert: Alert, at: datetime | None = None) -> Explanation:
@@ -205,13 +211,12 @@ class Webhook:
         entries = self.store.accept([(proposal.alert, proposal.decide) for proposal in proposals])
         for proposal, entry in zip(proposals, entries, strict=True):
             proposal.entry = entry
-        if any(entry.deliveries for entry in entries):
-            self._dispatcher.wake()
 
     def _settled(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome.state == "dead":
             _log.warning("delivery %s to %r: %s", delivery.id, delivery.receiver, outcome_text(outcome))
-        self._announce(delivery, outcome)
+        if self._announce:
+            self._announce(delivery, outcome)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self.store.now(), UTC)
@@ -220,18 +225,16 @@ class Webhook:
 def _rules(config: Config, context: Context) -> _Rules:
     filters, renderers = context.registry.filters, context.registry.renderers
     strategies = tuple(compile_strategy(strategy, filters, context.timezone) for strategy in config.strategies)
+    receivers = {receiver.name: receiver for receiver in config.receivers}
     bodies = {receiver.name: receiver.body for receiver in config.receivers}
-    return _Rules(strategies, Index(strategies), bodies, frozenset(PRESETS | renderers.keys()))
+    return _Rules(strategies, Index(strategies), receivers, bodies, frozenset(PRESETS | renderers.keys()))
 
 
 def _work(config: Config, context: Context) -> Work:
-    limits = {receiver.name: receiver.max_in_flight for receiver in config.receivers}
-    return Work(limits, Deliverer(config.receivers, context.registry.renderers).deliver)
-
-
-def _new_id(now: float) -> str:
-    """Make an id that sorts by time, which keeps inserts at the end of the index."""
-    return f"{int(now * 1000):012x}{secrets.token_hex(10)}"
+    receivers = {receiver.name: receiver for receiver in config.receivers}
+    keep = {STATES["delivered"]: config.keep.delivered, STATES["dead"]: config.keep.dead}
+    deliverer = Deliverer(config.receivers, context.registry.renderers)
+    return Work(receivers, deliverer.deliver, config.dispatch, keep)
 
 
 def webhook_of(context: Context) -> Webhook | None:

@@ -99,6 +99,8 @@ Name = TypeVar("Name", bound=IntEnum)
 
 
 def _by_name(kind: type[Name], synonyms: Mapping[str, str]) -> Callable[[object], Name]:
+    values = {member.value: member for member in kind}
+
     def read(value: object) -> Name:
         if isinstance(value, str):
             name = value.strip().lower()
@@ -106,8 +108,8 @@ def _by_name(kind: type[Name], synonyms: Mapping[str, str]) -> Callable[[object]
             if name in kind.__members__:
                 return kind[name]
             value = int(name) if name.isdecimal() and len(name) == 1 else None
-        if isinstance(value, int) and not isinstance(value, bool) and value in set(kind):
-            return kind(value)
+        if isinstance(value, int) and not isinstance(value, bool) and value in values:
+            return values[value]
         allowed = ", ".join(f"{member.name} ({member.value})" for member in kind)
         message = f"not a {kind.__name__.lower()}; write one of {allowed}"
         raise ValueError(message)

@@ -17,10 +17,6 @@ _log = logging.getLogger("hookplugin")
 _MOST_UNKNOWN: Final = 100  # foreign payloads must not fill memory and log
 
 
-def _announce_nothing(_delivery: Delivery, _outcome: Outcome) -> None:
-    pass
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Context:
     """Hold what every hook is handed: the registry, and the plugin's own settings.
@@ -36,8 +32,8 @@ class Context:
     """Of schedules, and of foreign times that name none; None is the machine's, as for `datetime.astimezone`."""
     severities: Mapping[str, Priority] = field(default_factory=FrozenDict[str, Priority])
     """The operator's reading of foreign severities."""
-    announce: Callable[[Delivery, Outcome], None] = field(default=_announce_nothing, repr=False)
-    """Tell every plugin of a final outcome, through `alert_delivered`."""
+    announce: Callable[[Delivery, Outcome], None] | None = field(default=None, repr=False)
+    """Tell every plugin of a final outcome, through `alert_delivered`; None if nobody listens."""
     state: dict[str, Any] = field(default_factory=dict, repr=False)
     """What plugins keep for the life of this host, under their own names."""
     _unknown: set[str] = field(default_factory=set, repr=False)

@@ -23,13 +23,15 @@ class Reason(StrEnum):
     client_error = "client_error"
     """4xx, but for 410 and 429."""
     gone = "gone"
-    """410: the receiver wants nothing more."""
+    """410: the receiver wants nothing more; also what waits for it then."""
     rate_limited = "rate_limited"
     """429."""
     server_error = "server_error"
     """5xx."""
     invalid_answer = "invalid_answer"
     """The receiver does not speak HTTP, or answered a status that is none."""
+    expired = "expired"
+    """It waited longer than the receiver's `max_age`."""
     failed = "failed"
     """An error of our own; the log has more."""
 
@@ -54,6 +56,8 @@ class Delivery(Frozen):
     """The name of the body."""
     strategies: tuple[str, ...] = ()
     """The strategies that chose the receiver."""
+    via: tuple[str, ...] = ()
+    """The receivers that were to hear before and did not; this one is the fallback of the last."""
     attempts: int = 0
 
 

@@ -1,4 +1,4 @@
-"""Outboxes in tests: a clock that stands still, any alert, and who is to hear of it."""
+"""Outboxes in tests: a clock that stands still, any alert, who is to hear of it, and rounds without threads."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ import secrets
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from hypothesis import strategies as st
 
+from hookplugin.delivery.receiver import Receiver
+from hookplugin.delivery.retry import Attempt
+from hookplugin.delivery.round import Work
+from hookplugin.delivery.rounds import Rounds
+from hookplugin.outbox.lanes import Pair
+from hookplugin.outbox.rows import Claimed, Waiting
 from hookplugin.outbox.store import Entry, Incoming, Store
 from hookplugin.strategy.notify import Choice, Known, decide
-from hookspecs import Alert, Delivery
+from hookspecs import Alert, Delivery, Outcome
 
 TESTS = Path(__file__).parent
 
@@ -56,13 +63,14 @@ def processes_in_turn(count: int, code: str, *arguments: str) -> Iterator[Callab
         yield ask
 
 
-def accept(store: Store, *deliveries: Delivery) -> None:
+def accept(store: Store, *deliveries: Delivery, max_age: float = 3600.0, wait: float = 0.0) -> None:
     """Store deliveries in one transaction, whatever is known of their alerts."""
-    store.accept([(delivery.alert, partial(_entry, delivery)) for delivery in deliveries])
+    waiting = [Waiting(delivery, max_age, wait) for delivery in deliveries]
+    store.accept([(one.delivery.alert, partial(_entry, one)) for one in waiting])
 
 
-def _entry(delivery: Delivery, known: Known, _: float) -> Entry:
-    return Entry((delivery,), (), known)
+def _entry(waiting: Waiting, known: Known, _: float) -> Entry:
+    return Entry((waiting,), (), known)
 
 
 def telling(alert: Alert, *receivers: str) -> Incoming:
@@ -84,7 +92,57 @@ def _told(alert: Alert, choices: list[Choice], known: Known, now: float) -> Entr
         replace(one, delivery=deliveries[one.copy[0]].id) if one.copy[0] in deliveries else one
         for one in decision.known.notified
     )
-    return Entry(tuple(deliveries.values()), decision.held, replace(decision.known, notified=tuple(notified)))
+    waiting = tuple(Waiting(one, 3600.0) for one in deliveries.values())
+    return Entry(waiting, decision.held, replace(decision.known, notified=tuple(notified)))
+
+
+def receivers(*names: str, **settings: Any) -> dict[str, Receiver]:
+    """Return receivers that are alike but for their names."""
+    url = "http://127.0.0.1:9/"
+    return {name: Receiver.model_validate({"name": name, "url": url, **settings}) for name in names}
+
+
+class Turns:
+    """The rounds of a dispatcher over a store, which a test makes one by one: no thread does."""
+
+    def __init__(self, store: Store, *names: str, **settings: Any) -> None:
+        """Serve receivers with these names."""
+        self.settled: list[Pair] = []
+        self.rounds = Rounds(store, Work(receivers(*names, **settings), _nothing), self.settled.extend)
+        self._store = store
+
+    def round(self) -> None:
+        """Make one round, also for what others have left."""
+        self.rounds.look_around()
+        (done,) = self._store.commit([self.rounds.run])
+        self.rounds.end(done)
+        if done.error:
+            raise done.error
+
+    def claim(self, receiver: str = "ops", most: int = 1000) -> list[Claimed]:
+        """Make a round, and begin what has a free place and can be read."""
+        self.round()
+        claimed: list[Claimed] = []
+        while len(claimed) < most and (job := self.rounds.begin(receiver)):
+            try:
+                claimed.append(job.claimed)
+            except ValueError:
+                self.rounds.discard(job)
+        return claimed
+
+    def settle(self, claimed: Claimed, outcome: Outcome) -> None:
+        """Bring an attempt back, and make a round."""
+        self.rounds.finish(claimed, Attempt(outcome))
+        self.round()
+
+
+def _nothing(_: Claimed) -> Attempt:
+    raise NotImplementedError
+
+
+def ids(claimed: Iterable[Claimed]) -> list[str]:
+    """Return the ids of all deliveries of some requests."""
+    return [delivery.id for one in claimed for delivery in one.deliveries]
 
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=20)

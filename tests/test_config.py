@@ -32,9 +32,11 @@ OFFERED = Offered(
 )
 RECEIVER = {"name": "ops", "url": "http://example.com/hook"}
 STRATEGY = {"name": "all", "receivers": ["ops"]}
-TOP = "defaults, outbox, plugins, receivers, severities, strategies, timezone"
-OF_RECEIVER = "auth, body, headers, max_in_flight, name, timeout, url"
+TOP = "defaults, dispatch, durability, keep, max_pending, outbox, plugins, receivers, severities, strategies, timezone"
+OF_DEFAULTS = "auth, batch, body, fallback, headers, max_in_flight, rate, retry, timeout"
+OF_RECEIVER = OF_DEFAULTS.replace("max_in_flight", "max_in_flight, name") + ", url"
 ADDRESS = "should be an address that begins with http:// or https://, a host and perhaps a port"
+NOT_A_DURATION = "not a duration; write one like 500ms, 3s, 5m, 4h, 1d"
 PRIORITIES = "emergency (0), critical (1), warning (2)"
 
 Load = Callable[[str], Config]
@@ -94,6 +96,9 @@ def test_every_mistake_is_reported_at_once_with_file_line_path_and_what_is_allow
         - name: ops
           url: ftp://example.com
           max_in_flight: 0
+          retry: {max_age: tomorrow}
+          batch: {wait: 6m, max: 1000}
+          rate: 1 per second
         - name: ops
           url: {env: HOOKPLUGIN_TEST_NOT_SET}
         - url: 5
@@ -112,19 +117,23 @@ def test_every_mistake_is_reported_at_once_with_file_line_path_and_what_is_allow
         "hookplugin.yaml:1: timezone: unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?",
         "hookplugin.yaml:2: recievers: unknown key; did you mean 'receivers'?",
         "hookplugin.yaml:4: defaults.body: unknown body 'hertzbaet'; did you mean 'hertzbeat'?",
-        "hookplugin.yaml:5: defaults.timeout.connect: not a duration; write one like 500ms, 3s, 5m, 4h, 1d",
+        f"hookplugin.yaml:5: defaults.timeout.connect: {NOT_A_DURATION}",
         f"hookplugin.yaml:8: receivers[0].url: {ADDRESS}",
         "hookplugin.yaml:9: receivers[0].max_in_flight: should be at least 1",
-        "hookplugin.yaml:10: receivers[1].name: 'ops' is the name of receivers[0] already; choose another",
-        "hookplugin.yaml:11: receivers[1].url: the environment variable 'HOOKPLUGIN_TEST_NOT_SET' is not set",
-        "hookplugin.yaml:12: receivers[2].name: is missing",
-        "hookplugin.yaml:12: receivers[2].url: should be text",
-        "hookplugin.yaml:15: strategies[0].receivers[0]: unknown receiver 'opz'; did you mean 'ops'?",
-        f"hookplugin.yaml:16: strategies[0].priorities[0]: not a priority; write one of {PRIORITIES}",
-        "hookplugin.yaml:17: strategies[0].days[0]: not a day; did you mean 'monday'?",
-        "hookplugin.yaml:18: strategies[0].enabled: should be true or false",
-        "hookplugin.yaml:20: strategies[1].receivers: should name at least 1",
-        "hookplugin.yaml:22: plugins.required[0]: unknown plugin 'webhok'; did you mean 'webhook'?",
+        f"hookplugin.yaml:10: receivers[0].retry.max_age: {NOT_A_DURATION}",
+        "hookplugin.yaml:11: receivers[0].batch.wait: should be at most 5m",
+        "hookplugin.yaml:11: receivers[0].batch.max: should be at most 500",
+        "hookplugin.yaml:12: receivers[0].rate: not a rate; write one like 1/s, 30/m, 100/h",
+        "hookplugin.yaml:13: receivers[1].name: 'ops' is the name of receivers[0] already; choose another",
+        "hookplugin.yaml:14: receivers[1].url: the environment variable 'HOOKPLUGIN_TEST_NOT_SET' is not set",
+        "hookplugin.yaml:15: receivers[2].name: is missing",
+        "hookplugin.yaml:15: receivers[2].url: should be text",
+        "hookplugin.yaml:18: strategies[0].receivers[0]: unknown receiver 'opz'; did you mean 'ops'?",
+        f"hookplugin.yaml:19: strategies[0].priorities[0]: not a priority; write one of {PRIORITIES}",
+        "hookplugin.yaml:20: strategies[0].days[0]: not a day; did you mean 'monday'?",
+        "hookplugin.yaml:21: strategies[0].enabled: should be true or false",
+        "hookplugin.yaml:23: strategies[1].receivers: should name at least 1",
+        "hookplugin.yaml:25: plugins.required[0]: unknown plugin 'webhok'; did you mean 'webhook'?",
     ]
 
 
@@ -141,10 +150,11 @@ def test_every_mistake_is_reported_at_once_with_file_line_path_and_what_is_allow
             receiver(auth={"basic": {"user": "x", "username": "a", "password": "b"}}),
             "receivers[0].auth.basic.user: unknown key; did you mean 'username'?",
         ),
-        (
-            {"defaults": {"name": "x"}},
-            "defaults.name: unknown key; there is auth, body, headers, max_in_flight, timeout",
-        ),
+        ({"defaults": {"name": "x"}}, f"defaults.name: unknown key; there is {OF_DEFAULTS}"),
+        (receiver(retry={"maxage": "1h"}), "receivers[0].retry.maxage: unknown key; did you mean 'max_age'?"),
+        (receiver(batch={"size": 5}), "receivers[0].batch.size: unknown key; there is max, wait"),
+        ({"keep": {"deliverd": "1d"}}, "keep.deliverd: unknown key; did you mean 'delivered'?"),
+        ({"max_pendin": 5}, "max_pendin: unknown key; did you mean 'max_pending'?"),
         ({"plugins": {"require": []}}, "plugins.require: unknown key; did you mean 'required'?"),
         (strategy(reciever="ops"), "strategies[0].reciever: unknown key; did you mean 'receivers'?"),
         (strategy(receivers=["opps"]), "strategies[0].receivers[0]: unknown receiver 'opps'; did you mean 'ops'?"),
@@ -201,6 +211,21 @@ def test_every_mistake_is_reported_at_once_with_file_line_path_and_what_is_allow
         (receiver(name="  "), "receivers[0].name: should not be empty"),
         (receiver(max_in_flight=1.5), "receivers[0].max_in_flight: should be a whole number"),
         (receiver(max_in_flight=1001), "receivers[0].max_in_flight: should be at most 1000"),
+        ({"durability": "half"}, "durability: should be 'full' or 'normal'"),
+        ({"dispatch": "maybe"}, "dispatch: should be true or false"),
+        ({"keep": "1d"}, "keep: should be a map of keys and values"),
+        ({"keep": {"dead": "for ever"}}, f"keep.dead: {NOT_A_DURATION}"),
+        ({"keep": {"delivered": 0}}, f"keep.delivered: {NOT_A_DURATION}"),
+        ({"max_pending": 0}, "max_pending: should be at least 1"),
+        ({"max_pending": "many"}, "max_pending: should be a whole number"),
+        (receiver(retry={"max_age": "soon"}), f"receivers[0].retry.max_age: {NOT_A_DURATION}"),
+        (receiver(batch={"wait": "0s"}), f"receivers[0].batch.wait: {NOT_A_DURATION}"),
+        (receiver(batch={"wait": "301s"}), "receivers[0].batch.wait: should be at most 5m"),
+        (receiver(batch={"max": 0}), "receivers[0].batch.max: should be at least 1"),
+        (receiver(batch={"max": 501}), "receivers[0].batch.max: should be at most 500"),
+        (receiver(batch=True), "receivers[0].batch: should be a map of keys and values"),
+        (receiver(rate="often"), "receivers[0].rate: not a rate; write one like 1/s, 30/m, 100/h"),
+        (receiver(fallback=5), "receivers[0].fallback: should be text"),
         (receiver(auth={}), "receivers[0].auth: should hold either basic or bearer"),
     ],
 )
@@ -214,10 +239,6 @@ def test_a_typo_is_one_problem_with_the_nearest_name_or_all_that_are_allowed(
     ("key", "value"),
     [
         ("secret", "x"),
-        ("retry", {"max_age": "4h"}),
-        ("batch", {"wait": "5s"}),
-        ("rate", "1/s"),
-        ("fallback", "ops"),
         ("vars", {"key": "x"}),
         ("method", "PUT"),
     ],
@@ -228,7 +249,7 @@ def test_what_is_not_built_yet_is_refused_in_a_receiver_and_in_defaults(key: str
         assert mistake.startswith(f"{path}.{key}: unknown key; ")
 
 
-@pytest.mark.parametrize("key", ["bodies", "network", "dispatch", "durability", "keep", "max_pending"])
+@pytest.mark.parametrize("key", ["bodies", "network"])
 def test_what_is_not_built_yet_is_refused_at_the_top(key: str) -> None:
     (mistake,) = problems({key: []})
     assert mistake.startswith(f"{key}: unknown key; ")
@@ -241,9 +262,7 @@ def test_a_strategy_repeats_after_a_duration(written: object, seconds: float | N
 
 @pytest.mark.parametrize("written", ["never", "4 hours", "0s", 0, -1, True, "", [], {}])
 def test_a_strategy_repeats_after_nothing_but_a_duration(written: object) -> None:
-    assert problems(strategy(repeat=written)) == [
-        "strategies[0].repeat: not a duration; write one like 500ms, 3s, 5m, 4h, 1d"
-    ]
+    assert problems(strategy(repeat=written)) == [f"strategies[0].repeat: {NOT_A_DURATION}"]
 
 
 @pytest.mark.parametrize("data", [["receivers"], "receivers", 5, [{}]])
@@ -375,6 +394,153 @@ def test_defaults_fill_in_what_a_receiver_leaves_out() -> None:
         "Authorization": "Own",
     }
     assert own.auth is None
+
+
+def test_the_outbox_is_kept_and_delivered_as_documented_unless_it_is_said() -> None:
+    plain = check(receiver())
+    assert (plain.durability, plain.dispatch, plain.max_pending) == ("full", True, 1_000_000)
+    assert (plain.keep.delivered, plain.keep.dead) == (86400, 14 * 86400)
+    said = check({
+        "outbox": "sqlite:////outbox.db",
+        "durability": "normal",
+        "dispatch": False,
+        "max_pending": 1,
+        "keep": {"dead": "1h"},
+    })  # fmt: skip
+    assert (said.durability, said.dispatch, said.max_pending) == ("normal", False, 1)
+    assert (said.keep.delivered, said.keep.dead) == (86400, 3600)
+
+
+@pytest.mark.parametrize(
+    ("keys", "retry", "batch", "rate", "fallback"),
+    [
+        ({}, 14400, None, None, None),
+        ({"retry": {}, "batch": {}}, 14400, (5, 100), None, None),
+        ({"retry": {"max_age": "90s"}, "rate": " 30/m "}, 90, None, 2, None),
+        ({"batch": {"wait": "5m", "max": 500}, "fallback": " pager "}, 14400, (300, 500), None, "pager"),
+        ({"batch": {"wait": 0.5, "max": 1}, "rate": "100/h"}, 14400, (0.5, 1), 36, None),
+        ({"batch": None, "rate": None, "fallback": None}, 14400, None, None, None),
+    ],
+)
+def test_a_receiver_says_how_long_how_often_and_together_with_what_it_is_told(
+    keys: dict[str, Any], retry: float, batch: tuple[float, int] | None, rate: float | None, fallback: str | None
+) -> None:
+    found = check({"receivers": [{**RECEIVER, **keys}, {**RECEIVER, "name": "pager"}]}).receivers[0]
+    assert found.retry.max_age == retry
+    assert (found.batch and (found.batch.wait, found.batch.max)) == batch
+    assert (found.rate, found.fallback) == (rate, fallback)
+
+
+def test_defaults_of_retry_batch_rate_and_fallback_are_for_those_who_say_nothing_of_them() -> None:
+    config = check({
+        "defaults": {"retry": {"max_age": "1h"}, "batch": {"wait": "1s"}, "rate": "2/s", "fallback": "pager"},
+        "receivers": [
+            {"name": "plain", "url": "http://a"},
+            {
+                "name": "own",
+                "url": "http://b",
+                "retry": {"max_age": "5m"},
+                "batch": {"wait": "2s", "max": 7},
+                "rate": "1/m",
+                "fallback": "plain",
+            },
+            {"name": "none", "url": "http://c", "batch": None, "rate": None, "fallback": None},
+            {"name": "pager", "url": "http://d"},
+        ],
+    })  # fmt: skip
+    assert {
+        one.name: (one.retry.max_age, one.batch and (one.batch.wait, one.batch.max), one.rate, one.fallback)
+        for one in config.receivers
+    } == {
+        "plain": (3600, (1, 100), 0.5, "pager"),
+        "own": (300, (2, 7), 60, "plain"),
+        "none": (3600, None, None, None),
+        "pager": (3600, (1, 100), 0.5, None),  # the default is meant for the others
+    }
+
+
+def test_a_batch_is_filled_in_with_the_defaults_like_a_timeout() -> None:
+    config = check({"defaults": {"batch": {"wait": "1s", "max": 10}}, **receiver(batch={"max": 7})})
+    (batch,) = [one.batch for one in config.receivers]
+    assert batch
+    assert (batch.wait, batch.max) == (1, 7)
+
+
+def fallbacks(**named: str | None) -> list[dict[str, str]]:
+    """Return receivers with the fallbacks that they name."""
+    urls = {"url": "http://example.com/"}
+    return [{"name": name, **urls, **({"fallback": other} if other else {})} for name, other in named.items()]
+
+
+UNHEARD = "nobody would hear at its end"
+
+
+@pytest.mark.parametrize(
+    ("receivers", "default", "mistakes"),
+    [
+        (
+            fallbacks(ops="pagr", pager=None),
+            None,
+            ["receivers[0].fallback: unknown receiver 'pagr'; did you mean 'pager'?"],
+        ),
+        (fallbacks(ops="xyz"), None, ["receivers[0].fallback: unknown receiver 'xyz'; there is ops"]),
+        (fallbacks(ops=None), "opps", ["defaults.fallback: unknown receiver 'opps'; did you mean 'ops'?"]),
+        (fallbacks(a="a"), None, [f"receivers[0].fallback: goes in a circle, 'a' → 'a': {UNHEARD}"]),
+        (
+            fallbacks(z="a", a="b", b="c", c="a"),
+            None,
+            [
+                f"receivers[1].fallback: goes in a circle, 'a' → 'b' → 'c' → 'a': {UNHEARD}",
+                f"receivers[2].fallback: goes in a circle, 'b' → 'c' → 'a' → 'b': {UNHEARD}",
+                f"receivers[3].fallback: goes in a circle, 'c' → 'a' → 'b' → 'c': {UNHEARD}",
+            ],
+        ),
+        (
+            fallbacks(a=None, b="a"),
+            "b",
+            [
+                f"receivers[0].fallback: goes in a circle, 'a' → 'b' → 'a': {UNHEARD}",
+                f"receivers[1].fallback: goes in a circle, 'b' → 'a' → 'b': {UNHEARD}",
+            ],
+        ),
+        (fallbacks(a="b", b="c", c=None, d="c"), None, []),
+        (fallbacks(a=None, b=None), "b", []),
+    ],
+)
+@pytest.mark.parametrize("make", [dict, Config.model_validate], ids=["dict", "Config"])
+def test_a_fallback_is_another_receiver_and_never_goes_in_a_circle(
+    make: Callable[[dict[str, Any]], Any], receivers: list[dict[str, str]], default: str | None, mistakes: list[str]
+) -> None:
+    config = make({"receivers": receivers, **({"defaults": {"fallback": default}} if default else {})})
+    if mistakes:
+        found = problems(config)
+        assert [line.partition(": ")[2] for line in found] == [line.partition(": ")[2] for line in mistakes]
+        assert found == mistakes or isinstance(config, Config)  # a model does not know what stood in its defaults
+    else:
+        assert len(check(config).receivers) == len(receivers)
+
+
+def test_a_circle_is_told_with_its_lines_where_the_fallbacks_stand(mistakes: Callable[[str], list[str]]) -> None:
+    text = """\
+        receivers:
+        - name: ops
+          url: http://example.com/
+          fallback: pager
+        - {name: pager, url: http://example.com/}
+        defaults:
+          fallback: ops
+    """
+    assert [line.partition(": goes")[0] for line in mistakes(text)] == [
+        "hookplugin.yaml:4: receivers[0].fallback",
+        "hookplugin.yaml:5: receivers[1].fallback",
+    ]
+
+
+def test_what_nobody_could_deliver_is_not_taken(mistakes: Callable[[str], list[str]], load: Load) -> None:
+    message = "dispatch: needs an outbox file: nobody else could deliver what waits in memory"
+    assert mistakes("timezone: UTC\ndispatch: false\n") == [f"hookplugin.yaml:2: {message}"]
+    assert problems(Config(dispatch=False)) == [message]
+    assert load("outbox: sqlite:///outbox.db\ndispatch: false\n").dispatch is False
 
 
 def test_severities_are_compared_without_case_and_read_by_sources() -> None:

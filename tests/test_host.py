@@ -9,15 +9,17 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pluggy
 import pytest
 from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 import hookplugin
 import hookspecs
@@ -89,27 +91,31 @@ def test_a_receipt_is_durable_where_there_is_a_file(
         assert host.fire(ALERT).durable == (tmp_path / "outbox.db").exists()
 
 
-def test_a_storage_that_fails_refuses_the_alert_and_raises_nothing(
-    httpserver: HTTPServer, receiver: dict[str, Any], tmp_path: Path
+def test_a_storage_that_fails_is_said_and_the_alert_is_delivered_from_memory(
+    httpserver: HTTPServer, receiver: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver["strategies"][0]["priorities"] = ["critical"]
     receiver["outbox"] = f"sqlite:///{tmp_path}/outbox.db"
     with Host(receiver) as host:
         with closing(sqlite3.connect(tmp_path / "outbox.db")) as other:
             other.execute("drop table outbox")
+        assert host.durable
         receipt = host.fire_all([ALERT, Alert(content="nobody is to hear of it")])
-        assert host.wait(receipt) == {}
-        assert host.wait(hookplugin.Receipt(deliveries=(delivery(),)), 0.0) == {"1": None}
-    assert (receipt.accepted, receipt.durable) == ((), False)
-    ((alert, reason),) = [(unsent.alert, unsent.reason) for unsent in receipt.refused]
-    assert alert == ALERT
-    assert reason == f"the outbox {tmp_path}/outbox.db failed: no such table: outbox"
+        assert not host.durable
+        assert [outcome and outcome.state for outcome in host.wait(receipt).values()] == ["delivered"]
+        assert host.wait(hookplugin.Receipt(deliveries=(delivery(),)), 0.0) == {}
+        again = host.fire(ALERT)
+    assert [(len(one.accepted), one.durable, one.refused) for one in (receipt, again)] == [(1, False, ())] * 2
     assert [unsent.alert and unsent.alert.content for unsent in receipt.suppressed] == ["nobody is to hear of it"]
-    assert httpserver.log == []
+    assert heard(httpserver) == [*receipt.accepted, *again.accepted]
+    said = (
+        f"the outbox {tmp_path}/outbox.db failed: no such table: outbox; deliveries are kept in memory until it works"
+    )
+    assert caplog.text.count(said) == 1
 
 
-def delivery() -> hookplugin.Delivery:
-    return hookplugin.Delivery(id="1", alert=ALERT, receiver="ops", body="hertzbeat")
+def delivery(name: str = "1") -> hookplugin.Delivery:
+    return hookplugin.Delivery(id=name, alert=ALERT, receiver="ops", body="hertzbeat")
 
 
 def test_a_host_that_is_closed_refuses_what_it_cannot_store(httpserver: HTTPServer, receiver: dict[str, Any]) -> None:
@@ -155,6 +161,221 @@ def test_close_says_how_many_deliveries_are_left(silent: str, tmp_path: Path) ->
     host = Host(config(silent, outbox=f"sqlite:///{tmp_path}/outbox.db"))
     receipt = host.fire_all([ALERT] * 5)
     assert host.close(0.0) == len(receipt.accepted) == 5
+
+
+def answering(server: HTTPServer, *statuses: int) -> str:
+    """Let a receiver answer with these statuses in turn, then with 200 for ever; return its URL."""
+    left = list(statuses)
+
+    def answer(_: Request) -> Response:
+        return Response("as it was told", left.pop(0) if left else 200)
+
+    server.expect_request("/in-turn").respond_with_handler(answer)
+    return server.url_for("/in-turn")
+
+
+def eventually(holds: Callable[[], object]) -> None:
+    """Wait until this holds."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def failed_attempts(outbox: Path) -> int:
+    """Count the attempts that failed and are settled."""
+    with closing(sqlite3.connect(outbox)) as connection:
+        (count,) = connection.execute("select count(*) from attempt").fetchone()
+    return int(count)
+
+
+def test_a_refused_connection_is_tried_again_and_the_alert_arrives_once_the_receiver_is_up(tmp_path: Path) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        host = Host(config(f"http://127.0.0.1:{port}/hook", outbox=f"sqlite:///{tmp_path}/outbox.db"))
+        receipt = host.fire(ALERT)
+        eventually(lambda: failed_attempts(tmp_path / "outbox.db"))
+        assert host.wait(receipt, 0.0) == dict.fromkeys(receipt.accepted)
+    with HTTPServer(host="127.0.0.1", port=port) as server, host:
+        server.expect_request("/hook").respond_with_data()
+        (outcome,) = host.wait(receipt).values()
+        assert heard(server) == list(receipt.accepted)
+    assert outcome
+    assert (outcome.state, outcome.status, outcome.reason) == ("delivered", 200, None)
+
+
+def test_wait_knows_no_outcome_while_attempts_are_made_again_and_the_last_one_in_the_end(
+    httpserver: HTTPServer,
+) -> None:
+    good, bad = (Alert(content="x", target=target) for target in ("good", "bad"))
+    httpserver.expect_request("/good").respond_with_data()
+    keys = config(answering(httpserver, 503, 404))
+    keys["receivers"].append({"name": "good", "url": httpserver.url_for("/good")})
+    keys["strategies"] = [
+        {"name": name, "receivers": [receiver], "match": [f'alert.target="{name}"']}
+        for name, receiver in (("good", "good"), ("bad", "ops"))
+    ]
+    with Host(keys) as host:
+        receipt = host.fire_all([bad, good])
+        retried, delivered = receipt.accepted
+        eventually(lambda: len(httpserver.log) == 2)
+        early = host.wait(receipt, 0.1)
+        assert [outcome and outcome.state for outcome in early.values()] == [None, "delivered"]
+        late = host.wait(receipt)
+    assert late[delivered] == early[delivered]
+    outcome = late[retried]
+    assert outcome
+    assert (outcome.state, outcome.status, outcome.detail) == ("dead", 404, "as it was told")
+    assert sorted(heard(httpserver)) == sorted([retried, retried, delivered])
+
+
+def test_what_has_to_wait_for_another_attempt_is_left_in_a_file_and_made_after_the_next_start(
+    httpserver: HTTPServer, tmp_path: Path
+) -> None:
+    keys = config(answering(httpserver, 503), outbox=f"sqlite:///{tmp_path}/outbox.db")
+    host = Host(keys)
+    receipt = host.fire(ALERT)
+    eventually(lambda: failed_attempts(tmp_path / "outbox.db"))
+    assert host.close(30) == 1
+    assert len(httpserver.log) == 1
+    with Host(keys) as host:
+        (outcome,) = host.wait(receipt).values()
+    assert outcome
+    assert outcome.state == "delivered"
+    first, second = [(request.headers["webhook-id"], request.data) for request, _ in httpserver.log]
+    assert first == second
+    assert [first[0]] == list(receipt.accepted)
+
+
+def test_memory_is_not_left_while_there_is_time_for_another_attempt(httpserver: HTTPServer) -> None:
+    host = Host(config(answering(httpserver, 503, 500)))
+    receipt = host.fire(ALERT)
+    assert host.close(30) == 0
+    assert heard(httpserver) == list(receipt.accepted) * 3
+
+
+def test_what_became_too_old_while_it_waited_is_dead_and_its_receiver_hears_nothing_of_it(
+    httpserver: HTTPServer,
+) -> None:
+    go = threading.Event()
+
+    def slow(_: Request) -> Response:
+        go.wait(10)
+        return Response()
+
+    httpserver.expect_request("/hook").respond_with_handler(slow)
+    keys = config(httpserver.url_for("/hook"))
+    keys["receivers"][0]["retry"] = {"max_age": "1s"}
+    with Host(keys) as host:
+        first, behind = host.fire_all([ALERT, ALERT]).accepted
+        outcomes = host.wait(hookplugin.Receipt(deliveries=(delivery(behind),)))
+        go.set()
+        outcomes |= host.wait(hookplugin.Receipt(deliveries=(delivery(first),)))
+    found = {one: outcome and (outcome.state, outcome.reason, outcome.status) for one, outcome in outcomes.items()}
+    assert found == {first: ("delivered", None, 200), behind: ("dead", hookplugin.Reason.expired, None)}
+    assert heard(httpserver) == [first]
+
+
+@pytest.mark.parametrize("outbox", ["sqlite:///:memory:", "sqlite:///outbox.db"])
+def test_beyond_max_pending_alerts_are_refused_and_taken_again_once_there_is_room(
+    httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outbox: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    go = threading.Event()
+
+    def slow(_: Request) -> Response:
+        go.wait(10)
+        return Response()
+
+    httpserver.expect_request("/hook").respond_with_handler(slow)
+    alerts = [Alert(content=str(number)) for number in range(4)]
+    with Host(config(httpserver.url_for("/hook"), outbox=outbox, max_pending=2)) as host:
+        first = host.fire_all(alerts[:3])
+        second = host.fire(alerts[3])
+        go.set()
+        host.wait(first)
+        third = host.fire(alerts[3])
+        (outcome,) = host.wait(third).values()
+    where = tmp_path / "outbox.db" if outbox.endswith("outbox.db") else "in memory"
+    reason = f"the outbox {where} is full: 2 deliveries wait, and max_pending is 2"
+    assert [one.alert for one in first.deliveries] == alerts[:2]
+    assert [(one.alert, one.receiver, one.reason) for one in first.refused] == [(alerts[2], None, reason)]
+    assert [(one.alert, one.receiver, one.reason) for one in second.refused] == [(alerts[3], None, reason)]
+    assert (first.suppressed, second.suppressed, second.accepted) == ((), (), ())
+    assert (len(third.accepted), third.refused) == (1, ())
+    assert outcome
+    assert outcome.state == "delivered"
+    assert sorted(heard(httpserver)) == sorted(first.accepted + third.accepted)
+
+
+def test_what_was_accepted_is_durable_though_something_else_was_refused(silent: str, tmp_path: Path) -> None:
+    host = Host(config(silent, outbox=f"sqlite:///{tmp_path}/outbox.db", max_pending=1))
+    receipt = host.fire_all([ALERT, ALERT])
+    host.close(0)
+    assert (len(receipt.accepted), len(receipt.refused), receipt.durable) == (1, 1, True)
+
+
+def commits(outbox: Path) -> int:
+    """Count the transactions in SQLite's log: the last frame of each holds the size of the file then (fileformat2)."""
+    with closing(sqlite3.connect(outbox)) as connection:
+        (page,) = connection.execute("pragma page_size").fetchone()
+        log = outbox.with_name(f"{outbox.name}-wal").read_bytes()
+    frames = range(32, len(log), 24 + page)
+    return sum(log[at + 4 : at + 8] != b"\0\0\0\0" for at in frames if log[at + 8 : at + 16] == log[16:24])
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        lambda host: host.fire_all([Alert(content=str(number)) for number in range(150)]),
+        lambda host: host.receive("json", json.dumps([{"content": str(number)} for number in range(150)])),
+    ],
+    ids=["fire_all", "receive"],
+)
+def test_alerts_that_are_fired_together_are_stored_in_one_transaction(
+    receiver: dict[str, Any], tmp_path: Path, accept: Callable[[Host], hookplugin.Receipt]
+) -> None:
+    outbox = tmp_path / "outbox.db"
+    with Host({**receiver, "outbox": f"sqlite:///{outbox}"}, dispatch=False) as host:
+        before = commits(outbox)
+        receipt = accept(host)
+        assert commits(outbox) - before == 1
+        assert (len(receipt.accepted), receipt.durable) == (150, True)
+
+
+def test_under_a_pluggy_manager_each_alert_is_stored_when_its_call_returns(
+    receiver: dict[str, Any], tmp_path: Path
+) -> None:
+    outbox = tmp_path / "outbox.db"
+    own = manager()
+    context = hookplugin.prepare(own, {**receiver, "outbox": f"sqlite:///{outbox}", "dispatch": False})
+    counts = [commits(outbox)]
+    for _ in range(3):
+        own.hook.alert_fired(alert=ALERT, context=context)
+        counts.append(commits(outbox))
+    own.hook.alert_shutdown(context=context)
+    assert [count - counts[0] for count in counts] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("configured", "argument"), [(False, None), (True, False)])
+def test_a_host_that_does_not_dispatch_leaves_its_deliveries_to_one_that_does(
+    httpserver: HTTPServer, receiver: dict[str, Any], tmp_path: Path, *, configured: bool, argument: bool | None
+) -> None:
+    keys = {**receiver, "outbox": f"sqlite:///{tmp_path}/outbox.db", "dispatch": configured}
+    with Host(keys, dispatch=argument) as host:
+        receipt = host.fire(ALERT)
+        assert (receipt.durable, host.wait(receipt, 0.3)) == (True, dict.fromkeys(receipt.accepted))
+        assert httpserver.log == []
+        host.reload()  # it stays as it was told
+        assert host.wait(receipt, 0.3) == dict.fromkeys(receipt.accepted)
+        with Host(keys, dispatch=True) as other:
+            (outcome,) = host.wait(receipt).values()
+            assert other.wait(receipt) == {receipt.accepted[0]: outcome}
+        assert host.close() == 0
+    assert outcome
+    assert outcome.state == "delivered"
+    assert heard(httpserver) == list(receipt.accepted)
 
 
 def test_a_receiver_that_says_no_is_an_outcome_and_no_error(httpserver: HTTPServer) -> None:
@@ -357,7 +578,7 @@ def test_a_manager_without_the_webhook_can_be_prepared_too() -> None:
     assert recorder.heard == [("fired", ALERT), ("shut down",)]
 
 
-@pytest.mark.parametrize(("status", "state"), [(204, "delivered"), (500, "dead")])
+@pytest.mark.parametrize(("status", "state"), [(204, "delivered"), (404, "dead")])
 def test_plugins_hear_of_every_final_outcome_before_they_are_shut_down(
     install: Install, httpserver: HTTPServer, status: int, state: str
 ) -> None:
@@ -383,6 +604,80 @@ def alert_shutdown():
     *outcomes, last = hookplugin_listener.heard
     assert sorted(outcomes) == sorted((one, state, status, 1) for one in receipt.accepted)
     assert last == "shut down"
+
+
+SLOW = (
+    HEAD
+    + """
+import threading
+begun, go, heard = threading.Event(), threading.Event(), []
+@hookimpl
+def alert_delivered(delivery, outcome):
+    begun.set()
+    go.wait(30)
+    heard.append((delivery.id, outcome.state))
+"""
+)
+
+
+def test_a_plugin_that_is_slow_to_hear_of_outcomes_misses_none_and_keeps_no_delivery_waiting(
+    install: Install, httpserver: HTTPServer
+) -> None:
+    install("slow", SLOW)
+    httpserver.expect_request("/good").respond_with_data()
+    httpserver.expect_request("/bad").respond_with_data(status=404)
+    keys = config(httpserver.url_for("/good"))
+    keys["receivers"].append({"name": "bad", "url": httpserver.url_for("/bad")})
+    keys["strategies"][0]["receivers"] = ["ops", "bad"]
+    with Host(keys) as host:
+        import hookplugin_slow  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports]
+
+        first = host.fire(ALERT)
+        assert hookplugin_slow.begun.wait(10)
+        others = host.fire_all(Alert(content=str(number)) for number in range(20))
+        outcomes = host.wait(first) | host.wait(others)
+        assert hookplugin_slow.heard == []
+        hookplugin_slow.go.set()
+    states = {one.id: "delivered" if one.receiver == "ops" else "dead" for one in first.deliveries + others.deliveries}
+    assert {one: outcome and outcome.state for one, outcome in outcomes.items()} == states
+    assert sorted(hookplugin_slow.heard) == sorted(states.items())
+
+
+def test_a_fallback_hears_of_what_was_given_up_under_another_id_and_plugins_hear_of_both(
+    httpserver: HTTPServer,
+) -> None:
+    class Listener:
+        heard: Final[list[hookplugin.Delivery]] = []
+        states: Final[list[str]] = []
+
+        @hookimpl
+        def alert_delivered(self, delivery: hookplugin.Delivery, outcome: hookplugin.Outcome) -> None:
+            self.heard.append(delivery)
+            self.states.append(outcome.state)
+
+    httpserver.expect_request("/ops").respond_with_data(status=404)
+    httpserver.expect_request("/pager").respond_with_data()
+    keys = config(httpserver.url_for("/ops"))
+    keys["receivers"][0]["fallback"] = "pager"
+    keys["receivers"].append({"name": "pager", "url": httpserver.url_for("/pager")})
+    own, listener = manager(listener=Listener()), Listener
+    context = hookplugin.prepare(own, keys)
+    ((accepted,),) = own.hook.alert_fired(alert=ALERT, context=context)
+    own.hook.alert_shutdown(context=context)
+    given_up, instead = listener.heard
+    assert listener.states == ["dead", "delivered"]
+    assert (given_up.id, given_up.receiver, given_up.via) == (accepted.id, "ops", ())
+    assert (instead.receiver, instead.via, instead.alert, instead.strategies) == ("pager", ("ops",), ALERT, ("all",))
+    assert heard(httpserver) == [given_up.id, instead.id]
+    assert given_up.id != instead.id
+
+
+def test_outcomes_are_announced_only_where_a_plugin_listens(receiver: dict[str, Any], install: Install) -> None:
+    with Host(receiver) as host:
+        assert host.context.announce is None
+    install("listener", HEAD + "@hookimpl\ndef alert_delivered(outcome):\n    pass\n")
+    with Host(receiver) as host:
+        assert host.context.announce
 
 
 def test_two_hosts_in_one_process_do_not_mix(httpserver: HTTPServer, install: Install) -> None:
@@ -495,7 +790,7 @@ def test_a_storage_that_fails_costs_only_what_was_to_be_stored(install: Install,
     host.close()
     receipt = host.fire(ALERT)
     assert receipt.accepted == ("its own",)
-    assert [unsent.reason for unsent in receipt.refused] == ["the outbox :memory: is closed"]
+    assert [unsent.reason for unsent in receipt.refused] == ["the outbox in memory is closed"]
 
 
 def test_a_delivery_that_is_dead_is_logged_with_its_reason(

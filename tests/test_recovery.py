@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier
@@ -23,6 +24,7 @@ from pytest_httpserver import HTTPServer
 import hookplugin
 import hookspecs
 from hookplugin import Alert, Host, Receipt
+from hookplugin.strategy.notify import Notified
 
 Config: TypeAlias = dict[str, Any]
 
@@ -351,10 +353,27 @@ def test_alerts_of_alertmanager_without_a_fingerprint_are_told_apart(
     assert len(heard(httpserver)) == 2
 
 
+FIELDS = [field.name for field in fields(Notified)]
+
+
+def rewrite(config: Config, change: Callable[[Any], Any]) -> None:
+    """Change what the outbox knows of who was told what: a list of lists, in the order of `Notified`."""
+    with closing(sqlite3.connect(config["outbox"].removeprefix("sqlite:///"), isolation_level=None)) as connection:
+        rows = connection.execute("select notified, fingerprint from seen").fetchall()
+        changed_rows = [(json.dumps(change(json.loads(text))), fingerprint) for text, fingerprint in rows]
+        connection.executemany("update seen set notified = ? where fingerprint = ?", changed_rows)
+        assert rows
+
+
+def put(field: str, value: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return what replaces a field of everything that was told, by what comes of it."""
+    place = FIELDS.index(field)
+    return lambda told: [[*one[:place], value(one[place]), *one[place + 1 :]] for one in told]
+
+
 def later(config: Config, seconds: float) -> None:
     """Move what was told into the past: there a clock that shows a later time finds it."""
-    with closing(sqlite3.connect(config["outbox"].removeprefix("sqlite:///"), isolation_level=None)) as connection:
-        assert connection.execute("update notified set at = at - ?", (seconds,)).rowcount > 0
+    rewrite(config, put("at", lambda at: at - seconds))
 
 
 @pytest.mark.parametrize("source", ["alertmanager", "nagios"])
@@ -395,8 +414,9 @@ def test_of_alerts_that_are_fired_together_all_or_none_are_known(httpserver: HTT
             connection.execute(refuse.format("raise(abort, 'no room')"))
         receipt = host.fire_all(alerts)
         assert [(unsent.alert, unsent.reason) for unsent in receipt.refused] == [
-            (alert, f"the outbox {path} failed: no room") for alert in alerts
+            (alert, "the outbox refused it: no room") for alert in alerts
         ]
+        assert (receipt.deliveries, receipt.durable) == ((), False)
         assert held(host.fire(RECOVERED)) == [(None, "no strategy matched")]  # it knows of no firing
     assert heard(httpserver) == []
 
@@ -444,26 +464,41 @@ def test_under_a_pluggy_manager_recoveries_follow_and_what_is_sent_again_is_not_
     assert heard(httpserver) == [("ops", "firing"), ("ops", "recovered")]
 
 
-@pytest.mark.parametrize("table", ["outbox", "seen", "notified", "recent", None])
-def test_a_storage_that_fails_refuses_what_somebody_may_have_to_hear_of_and_raises_nothing(
-    httpserver: HTTPServer, config: Config, table: str | None
+def test_a_host_that_is_closed_refuses_what_somebody_may_have_to_hear_of_and_raises_nothing(
+    httpserver: HTTPServer, config: Config
 ) -> None:
     nobodys = Alert(content="nobody is to hear of it")
-    with Host(config, strict=True) as host:
-        if table:
-            with closing(sqlite3.connect(config["outbox"].removeprefix("sqlite:///"))) as other:
-                other.execute(f"drop table {table}")
-        else:
-            host.close()
-        receipt = host.fire_all([nobodys, FIRING, RECOVERED])
-        assert host.wait(receipt) == {}
-        alone = [host.fire(alert) for alert in (nobodys, RECOVERED)] if table != "outbox" else []
+    host = Host(config, strict=True)
+    host.close()
+    receipt = host.fire_all([nobodys, FIRING, RECOVERED])
+    assert host.wait(receipt) == {}
+    alone = [host.fire(alert) for alert in (nobodys, RECOVERED)]
     assert (receipt.deliveries, receipt.durable) == ((), False)
     assert [unsent.alert for unsent in receipt.refused] == [FIRING, RECOVERED]  # it may follow a firing
     assert {unsent.receiver for unsent in receipt.refused} == {None}
     assert [(unsent.alert, unsent.reason) for unsent in receipt.suppressed] == [(nobodys, "no strategy matched")]
-    assert [(len(one.suppressed), len(one.refused)) for one in alone] == ([(1, 0), (0, 1)] if alone else [])
+    assert [(len(one.suppressed), len(one.refused)) for one in alone] == [(1, 0), (0, 1)]
     assert httpserver.log == []
+
+
+@pytest.mark.parametrize("table", ["outbox", "seen", "recent", "tally"])
+def test_while_a_storage_fails_recoveries_follow_and_what_is_sent_again_is_not_told_again(
+    httpserver: HTTPServer, config: Config, table: str
+) -> None:
+    nobodys = Alert(content="nobody is to hear of it")
+    firing, recovered = (changed(alert, source="alertmanager") for alert in (FIRING, RECOVERED))
+    with Host(config, strict=True) as host:
+        with closing(sqlite3.connect(config["outbox"].removeprefix("sqlite:///"))) as other:
+            other.execute(f"drop table {table}")
+        receipt = host.fire_all([nobodys, firing, firing])
+        assert all(outcome and outcome.state == "delivered" for outcome in host.wait(receipt).values())
+        then = delivered(host, recovered)
+        explained = host.explain(recovered)
+    assert [one.alert for one in (*receipt.deliveries, *then.deliveries)] == [firing, recovered]
+    assert held(receipt) == [(None, "no strategy matched"), ("ops", AGAIN)]
+    assert [(one.durable, one.refused) for one in (receipt, then)] == [(False, ())] * 2
+    assert explained.receivers[0].body is None  # it has heard of it
+    assert heard(httpserver) == [("ops", "firing"), ("ops", "recovered")]
 
 
 @pytest.mark.parametrize("name", ["before", "zzz"])
@@ -502,32 +537,47 @@ def test_a_plugin_that_fires_an_alert_while_it_hears_of_another_loses_neither(
 
 
 @pytest.mark.parametrize(
-    ("table", "column", "junk"),
+    ("column", "junk"),
     [
-        ("seen", "firing", 7),
-        ("seen", "firing", "open"),
-        ("notified", "status", 99),
-        ("notified", "priority", "high"),
-        ("notified", "trigger_times", "soon"),
-        ("notified", "trigger_times", "5"),
-        ("notified", "recovery", b"\xff"),
-        ("notified", "recovery", "[1]"),
-        ("notified", "recovery", "[[1]]"),
-        ("notified", "receiver", b"\xff"),
-        ("notified", "at", "soon"),
-        ("notified", "at", 1e300),
-        ("notified", "pause", "soon"),
+        ("firing", 7),
+        ("firing", "open"),
+        ("notified", b"\xff"),
+        ("notified", "soon"),
+        ("notified", "5"),
+        ("notified", "[1]"),
+        ("notified", "[[1]]"),
+        pytest.param("notified", "[" * 100_000, id="nested too deeply"),
+        ("notified", put("copy", lambda _: "ops")),
+        ("notified", put("copy", lambda _: [5, None])),
+        ("notified", put("status", lambda _: 99)),
+        ("notified", put("priority", lambda _: "high")),
+        ("notified", put("trigger_times", lambda _: "soon")),
+        ("notified", put("trigger_times", lambda _: 5)),
+        ("notified", put("recovery", lambda _: 5)),
+        ("notified", put("recovery", lambda _: [1])),
+        ("notified", put("recovery", lambda _: [[1]])),
+        ("notified", put("at", lambda _: "soon")),
+        ("notified", put("at", lambda _: 1e300)),
+        ("notified", put("pause", lambda _: "soon")),
+        ("notified", put("firing", lambda _: "perhaps")),
+        ("notified", put("lost", lambda _: 5)),
+        ("notified", put("delivery", lambda _: 5)),
+        ("notified", lambda told: [one[:-1] for one in told]),
+        ("notified", lambda told: [[*one, 1] for one in told]),
     ],
 )
 def test_what_cannot_be_read_of_what_was_told_costs_one_notification_and_nothing_else(
-    httpserver: HTTPServer, everything: Config, table: str, column: str, junk: object
+    httpserver: HTTPServer, everything: Config, column: str, junk: object
 ) -> None:
     firing, recovered = (changed(alert, source="alertmanager") for alert in (FIRING, RECOVERED))
     path = everything["outbox"].removeprefix("sqlite:///")
     with Host(everything, strict=True) as host:
         delivered(host, firing)
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.execute(f"update {table} set {column} = ?", (junk,))
+        if callable(junk):
+            rewrite(everything, junk)
+        else:
+            with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                connection.execute(f"update seen set {column} = ?", (junk,))
         assert [one.receiver for one in host.explain(recovered).receivers] == ["ops", "pager"]
         assert host.explain(firing).receivers[0].body == "hertzbeat"
         delivered(host, firing)

@@ -145,6 +145,65 @@ def test_strategies_severities_and_zones_count_at_once(config: Keys) -> None:
             assert told(host) == expected
 
 
+def test_dispatching_begins_and_ends_with_a_reload(httpserver: HTTPServer, config: Keys, tmp_path: Path) -> None:
+    config |= {"outbox": f"sqlite:///{tmp_path}/outbox.db", "dispatch": False}
+    with Host(config) as host:
+        waits = host.fire(ALERT)
+        assert host.wait(waits, 0.3) == dict.fromkeys(waits.accepted)
+        host.reload(config | {"dispatch": True})
+        assert all(host.wait(waits).values())
+        assert told(host) == ["ops"]
+        host.reload()
+        waits = host.fire(ALERT)
+        assert host.wait(waits, 0.3) == dict.fromkeys(waits.accepted)
+        assert host.close() == 1
+    assert heard(httpserver) == ["/ops", "/ops"]
+
+
+def test_a_retry_goes_to_the_url_as_it_is_by_then_and_what_is_accepted_later_has_another_max_age(
+    httpserver: HTTPServer, config: Keys
+) -> None:
+    failed = threading.Event()
+
+    def fail(_: Request) -> Response:
+        failed.set()
+        return Response(status=503)
+
+    httpserver.expect_request("/down").respond_with_handler(fail)
+    down = {"name": "ops", "url": httpserver.url_for("/down")}
+    with Host(config | {"receivers": [down]}) as host:
+        first = host.fire(ALERT)
+        assert failed.wait(10)
+        host.reload(config)
+        assert [outcome and outcome.state for outcome in host.wait(first).values()] == ["delivered"]
+        host.reload(config | {"receivers": [down | {"retry": {"max_age": "500ms"}}]})
+        (outcome,) = host.wait(host.fire(ALERT)).values()  # the first retry would come after that
+    assert outcome
+    assert (outcome.state, outcome.reason, outcome.status) == ("dead", "server_error", 503)
+    assert heard(httpserver) == ["/down", "/ops", "/down"]
+    ids = [request.headers["webhook-id"] for request, _ in httpserver.log]
+    assert ids[:2] == [*first.accepted] * 2
+
+
+def test_a_receiver_that_answered_410_hears_again_once_its_url_has_changed(
+    httpserver: HTTPServer, config: Keys
+) -> None:
+    httpserver.expect_request("/gone").respond_with_data("never again", status=410)
+    gone = config | {"receivers": [{"name": "ops", "url": httpserver.url_for("/gone")}]}
+    with Host(gone) as host:
+        for status in (410, None):  # it is asked once
+            (outcome,) = host.wait(host.fire(ALERT)).values()
+            assert outcome
+            assert (outcome.state, outcome.reason, outcome.status) == ("dead", "gone", status)
+        host.reload()
+        (outcome,) = host.wait(host.fire(ALERT)).values()
+        assert outcome
+        assert outcome.reason == "gone"
+        host.reload(config)
+        assert told(host) == ["ops"]
+    assert heard(httpserver) == ["/gone", "/ops"]
+
+
 def test_the_limits_of_a_receiver_count_at_once(httpserver: HTTPServer, config: Keys) -> None:
     three, go = threading.Barrier(3 + 1), threading.Event()
 
@@ -156,7 +215,7 @@ def test_the_limits_of_a_receiver_count_at_once(httpserver: HTTPServer, config: 
     httpserver.expect_request("/slow").respond_with_handler(slow)
     config["receivers"][0] |= {"url": httpserver.url_for("/slow"), "max_in_flight": 1}
     with Host(config) as host:
-        receipt = host.fire_all([ALERT] * 3)
+        receipt = host.fire_all(Alert(content=str(number)) for number in range(3))
         config["receivers"][0]["max_in_flight"] = 3
         host.reload()
         three.wait(10)  # three requests are on the wire at once
@@ -175,6 +234,9 @@ def test_the_limits_of_a_receiver_count_at_once(httpserver: HTTPServer, config: 
         ("outbox: sqlite:///other.db", r":4: outbox: cannot change while the host runs; start it anew$"),
         ("plugins: {disabled: [webhook]}", r":4: plugins: cannot change while the host runs; start it anew$"),
         ("outbox: sqlite:///a.db\nplugins: {required: [webhook]}", r":4: outbox: (.|\n)*:5: plugins: cannot change"),
+        ("durability: normal", r":4: durability: cannot change while the host runs; start it anew$"),
+        ("max_pending: 5", r":4: max_pending: cannot change while the host runs; start it anew$"),
+        ("dispatch: false", r":4: dispatch: needs an outbox file"),
         (None, r"hookplugin\.yaml: cannot be read: No such file or directory"),
     ],
 )
@@ -256,7 +318,7 @@ def test_what_waits_for_a_receiver_that_is_gone_is_told_and_goes_out_when_it_is_
         assert begun.wait(10)
         host.reload(without)
         assert [record.getMessage() for record in caplog.records if record.name == "hookplugin"] == [
-            "for 'ops', configured no more, deliveries wait: 3"  # one of them is on the wire
+            "for 'ops', configured no more, deliveries wait until max_age: 3"  # one of them is on the wire
         ]
         caplog.clear()
         go.set()

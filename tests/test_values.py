@@ -16,16 +16,19 @@ from hookplugin.problems import problems_of
 from hookplugin.values import (
     SECONDS,
     Duration,
+    Rate,
     Secret,
     Zone,
     duration_text,
     parse_duration,
+    parse_rate,
     parse_zone,
     read_reference,
 )
 
 SECRET: TypeAdapter[Any] = TypeAdapter(Secret)
 NOT_A_DURATION = "not a duration; write one like 500ms, 3s, 5m, 4h, 1d"
+NOT_A_RATE = "not a rate; write one like 1/s, 30/m, 100/h"
 
 
 def message_of(adapter: TypeAdapter[Any], value: object, directory: Path | None = None) -> str:
@@ -71,6 +74,56 @@ def test_any_text_is_a_duration_or_is_refused(written: str) -> None:
         assert 0 < parse_duration(written) < float("inf")
     except ValueError as error:
         assert str(error) == NOT_A_DURATION  # noqa: PT017 - either is right
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("1/s", 1), ("30/m", 2), ("100/h", 36), ("4/s", 0.25), (" 1 / s ", 1), ("999999/s", 1 / 999999), ("1/h", 3600)],
+)
+def test_a_rate_is_read_as_the_seconds_between_two_requests(written: str, seconds: float) -> None:
+    assert parse_rate(written) == seconds
+
+
+@given(st.integers(1, 999_999), st.sampled_from("smh"))
+def test_a_number_for_each_second_minute_or_hour_is_a_rate(number: int, unit: str) -> None:
+    assert parse_rate(f"{number}/{unit}") * number == pytest.approx(SECONDS[unit])
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(
+            "",
+            "/",
+            "1",
+            "1/",
+            "/s",
+            "s/1",
+            "0/s",
+            "00/h",
+            "-1/s",
+            "+1/s",
+            "1.5/s",
+            "1e3/s",
+            "1/d",
+            "1/ms",
+            "1/2s",
+            "1/S",
+        ),
+        *("1/s;", "1//s", "1 per second", "٣/s", "1000000/s", 1, 2.0, 0.5, 0, -1.0, float("nan"), float("inf"), True),
+        *(None, [], {}, b"1/s"),
+    ],
+)
+def test_what_is_no_rate_is_refused(written: object) -> None:
+    assert message_of(TypeAdapter(Rate), written) == NOT_A_RATE
+
+
+@given(st.text() | st.from_regex(r"\s*\d{0,8}\s*/\s*\w?\s*", fullmatch=True))
+def test_any_text_is_a_rate_or_is_refused(written: str) -> None:
+    try:
+        assert 0 < parse_rate(written) <= SECONDS["h"]
+    except ValueError as error:
+        assert str(error) == NOT_A_RATE  # noqa: PT017 - either is right
 
 
 @pytest.mark.parametrize(

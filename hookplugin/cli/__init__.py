@@ -9,7 +9,20 @@ import sys
 
 import typer
 
-from hookplugin.cli import alerts, check, demo, explain, fire, init, plugins, receiver, strategy, test_receiver, worker
+from hookplugin.cli import (
+    alerts,
+    check,
+    deliveries,
+    demo,
+    explain,
+    fire,
+    init,
+    plugins,
+    receiver,
+    strategy,
+    test_receiver,
+    worker,
+)
 from hookplugin.cli.options import CommandError
 from hookplugin.cli.output import print_json
 from hookplugin.document import ConfigError
@@ -31,7 +44,12 @@ for name, command in (
     ("worker", worker.worker),
 ):
     app.command(name)(command)
-for name, commands in (("alerts", alerts.app), ("receiver", receiver.app), ("strategy", strategy.app)):
+for name, commands in (
+    ("deliveries", deliveries.app),
+    ("alerts", alerts.app),
+    ("receiver", receiver.app),
+    ("strategy", strategy.app),
+):
     app.add_typer(commands, name=name)
 
 

@@ -13,7 +13,8 @@ from hookplugin.cli.options import CommandError, ConfigOption, JsonOption, read_
 from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json, state_text
 from hookplugin.config import find_file, open_document, zone_and_outbox
 from hookplugin.outbox.journal import RecentAlert
-from hookplugin.outbox.store import OutboxError, Store, file_of
+from hookplugin.outbox.opening import OutboxError, file_of
+from hookplugin.outbox.store import Store
 from hookplugin.values import parse_duration
 
 app = typer.Typer(help="The alerts that came in.", no_args_is_help=True)
@@ -45,7 +46,7 @@ def list_alerts(
     found: list[RecentAlert] = []
     if path and path.exists():
         try:
-            with closing(Store(outbox)) as store:
+            with closing(Store(outbox, memory_meanwhile=False)) as store:
                 found = store.recent(start.timestamp())
         except OutboxError as error:
             raise CommandError(str(error), 1) from None

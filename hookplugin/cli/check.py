@@ -16,7 +16,8 @@ from hookplugin.cli.output import print_json
 from hookplugin.config import Config, find_file, open_document
 from hookplugin.document import ConfigError
 from hookplugin.isolation import contain, describe
-from hookplugin.outbox.store import MEMORY, OutboxError, Store, file_of
+from hookplugin.outbox.opening import MEMORY, OutboxError, file_of
+from hookplugin.outbox.store import Store
 from hookplugin.plugins import Plugins
 from hookplugin.problems import Problem
 from hookplugin.strategy.explain import contradictions, named_receivers
@@ -58,7 +59,7 @@ def _outbox(config: Config) -> Iterator[Problem]:
         return
     try:
         if path.exists():
-            Store(config.outbox).close()
+            Store(config.outbox, memory_meanwhile=False).close()
         elif not os.access(path.parent, os.W_OK | os.X_OK):
             yield Problem(("outbox",), f"cannot be made: {str(path.parent)!r} is no folder that can be written")
     except OutboxError as error:
@@ -86,7 +87,7 @@ def _warnings(plugins: Plugins, config: Config) -> Iterator[Problem]:
         yield Problem(("outbox",), message)
     if not config.receivers:
         yield Problem(("receivers",), "warning: there is none, nobody will hear of anything")
-    named = named_receivers(config.strategies)
+    named = named_receivers(config.strategies) | {receiver.fallback for receiver in config.receivers}
     for index, receiver in enumerate(config.receivers):
         if receiver.name not in named:
             message = f"warning: {receiver.name!r} hears nothing: no enabled strategy names it"

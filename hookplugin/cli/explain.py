@@ -19,7 +19,8 @@ from hookplugin.cli.options import (
 )
 from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json
 from hookplugin.config import Config, find_file, open_document
-from hookplugin.outbox.store import MEMORY, OutboxError, Store, file_of
+from hookplugin.outbox.opening import MEMORY, OutboxError, file_of
+from hookplugin.outbox.store import Store
 from hookplugin.strategy.explain import Explanation
 from hookplugin.strategy.schedule import DAYS
 from hookplugin.webhook import Webhook, explain_alert, webhook_of
@@ -73,7 +74,7 @@ def _readable(config: Config, notes: list[str]) -> str:
     if path is None or not path.exists():
         return MEMORY
     try:
-        Store(config.outbox).close()
+        Store(config.outbox, memory_meanwhile=False).close()
     except OutboxError as error:
         notes.append(f"{error}: what was told before is not known")
         return MEMORY

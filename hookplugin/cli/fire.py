@@ -7,10 +7,18 @@ from typing import Annotated, Final
 
 import typer
 
-from hookplugin.cli.options import ConfigOption, JsonOption, PayloadArgument, SourceOption, read_payload_alerts
+from hookplugin.cli.options import (
+    CommandError,
+    ConfigOption,
+    JsonOption,
+    PayloadArgument,
+    SourceOption,
+    read_payload_alerts,
+)
 from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json, state_text
 from hookplugin.config import find_file
 from hookplugin.host import Host
+from hookplugin.outbox.opening import MEMORY
 from hookplugin.receipt import Receipt
 from hookplugin.values import parse_duration
 from hookspecs import Alert, Delivery, Outcome
@@ -26,29 +34,48 @@ def _seconds(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
-def fire(
+def fire(  # noqa: PLR0913, PLR0917 - options of the command line
     payload: PayloadArgument = "-",
     source: SourceOption = "json",
     wait: Annotated[
         float,
         typer.Option(help="How long to wait for outcomes.", parser=_seconds, metavar="DURATION", show_default="30s"),
     ] = 30.0,
+    queue: Annotated[  # noqa: FBT002 - an option of the command line
+        bool, typer.Option("--queue", help="Return as soon as it is stored; `hookplugin worker` delivers.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
     """Fire the alerts of a payload, and wait until they are delivered or dead."""
-    with Host.from_file(find_file(config)) as host:  # leaving it ends the attempts that are under way
+    host = Host.from_file(find_file(config), dispatch=False if queue else None)
+    try:
+        if queue and host.config.outbox == MEMORY:
+            message = "--queue needs an outbox file: what waits in memory ends with this command"
+            raise CommandError(message)
         alerts = read_payload_alerts(payload, source, host.context, code=1)
         receipt = host.fire_all(alerts)
-        outcomes = host.wait(receipt, wait)
+        stored = queue and receipt.durable
+        outcomes = dict.fromkeys(receipt.accepted) if stored else host.wait(receipt, wait)
         if as_json:
             print_json(_as_json(receipt, outcomes))
         else:
             _show(alerts, receipt, outcomes)
             _show_reasons(host, receipt)
-    delivered = all(outcome and outcome.state == "delivered" for outcome in outcomes.values())
+    finally:
+        left = host.close()  # ends the attempts that are under way
+    if left and not as_json and not stored:
+        _show_left(left, durable=receipt.durable)
+    delivered = stored or all(outcome and outcome.state == "delivered" for outcome in outcomes.values())
     if receipt.refused or not delivered:
         raise typer.Exit(1)
+
+
+def _show_left(left: int, *, durable: bool) -> None:
+    if durable:
+        console().print(f"[yellow]waiting in the outbox: {left}[/]; `hookplugin worker` goes on with them")
+    else:
+        console().print(f"[red]lost with this command, whose outbox is in memory: {left}[/]")
 
 
 def _as_json(receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> dict[str, object]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from hookplugin.document import ConfigError
@@ -16,26 +14,20 @@ if TYPE_CHECKING:
 DRAIN: Final = 5.0
 """Seconds that a command gives to what is not delivered yet, when it is told to end."""
 
-_LOOK: Final = 1.0  # seconds until it looks again for what other processes have accepted
+_SIGNALS: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _log = logging.getLogger("hookplugin")
 
 
-def catch_signals() -> SimpleQueue[int]:
-    """Take note of SIGTERM, SIGINT and SIGHUP from now on; of all queues, only this one bears handlers in handlers."""
-    signals: SimpleQueue[int] = SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, _: signals.put(number))
-    return signals
+def catch_signals() -> None:
+    """Keep SIGTERM, SIGINT and SIGHUP for `run_on`, in this thread and in those that it starts."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
-def run_on(host: Host, signals: SimpleQueue[int]) -> int:
+def run_on(host: Host) -> int:
     """Let a host deliver until a signal ends it, and reload on SIGHUP; return how many deliveries are left."""
-    while True:
-        host.resume()
-        with suppress(Empty):
-            if signals.get(timeout=_LOOK) != signal.SIGHUP:
-                return host.close(DRAIN)
-            _reload(host)
+    while signal.sigwait(_SIGNALS) == signal.SIGHUP:
+        _reload(host)
+    return host.close(DRAIN)
 
 
 def _reload(host: Host) -> None:

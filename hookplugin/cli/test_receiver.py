@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from math import inf
 from typing import Annotated, Final
 
 import typer
@@ -13,6 +14,7 @@ from hookplugin.cli.options import CommandError, ConfigOption, JsonOption
 from hookplugin.cli.output import console, print_json
 from hookplugin.config import find_file, open_document
 from hookplugin.delivery.deliverer import Deliverer, outcome_text
+from hookplugin.outbox.rows import Claimed
 from hookplugin.problems import nearest
 from hookspecs import Alert, Delivery
 
@@ -34,7 +36,8 @@ def send_test(
             message = f"unknown receiver {receiver!r}{nearest(receiver, names)}"
             raise CommandError(message)
         delivery = Delivery(id=f"test{secrets.token_hex(12)}", alert=ALERT, receiver=receiver, body=found.body)
-        outcome = Deliverer(checked.receivers, plugins.registry.renderers).deliver(delivery)
+        claimed = Claimed(delivery.id, (delivery,), expires=inf)
+        outcome = Deliverer(checked.receivers, plugins.registry.renderers).deliver(claimed).outcome
     if as_json:
         print_json({"id": delivery.id, "receiver": receiver, **outcome.model_dump(mode="json")})
     else:

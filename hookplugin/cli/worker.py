@@ -9,6 +9,8 @@ from hookplugin.cli.output import print_json
 from hookplugin.cli.running import catch_signals, run_on
 from hookplugin.config import OUR_PLUGIN, find_file
 from hookplugin.host import Host
+from hookplugin.outbox.opening import MEMORY
+from hookplugin.webhook import webhook_of
 
 
 def worker(
@@ -16,16 +18,16 @@ def worker(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
     """Deliver what waits in the outbox, until SIGTERM; SIGHUP reloads the configuration."""
-    signals = catch_signals()
+    catch_signals()
     file = find_file(config)
-    with Host.from_file(file) as host:
-        if not host.durable:
+    with Host.from_file(file, dispatch=True) as host:
+        if host.config.outbox == MEMORY or webhook_of(host.context) is None:
             message = f"the outbox is in memory, or the plugin {OUR_PLUGIN!r} is off: nothing waits there for a worker"
             raise CommandError(message)
         if not as_json:
             sys.stdout.write(f"{file}: delivering what waits; SIGHUP reloads, SIGTERM ends\n")
             sys.stdout.flush()
-        left = run_on(host, signals)
+        left = run_on(host)
     if as_json:
         print_json({"left": left})
     elif left:

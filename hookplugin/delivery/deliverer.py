@@ -1,13 +1,15 @@
-"""One attempt at a delivery: render its body and send it."""
+"""One attempt at a request: render its body, or take what was sent before, and send it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hookplugin.bodies.preset import render_body, render_fallback
+from hookplugin.delivery.retry import Attempt
 from hookplugin.isolation import contain, describe
+from hookplugin.outbox.rows import Claimed
 from hookspecs import Body, Delivery, Outcome, Reason, Renderer
 
 if TYPE_CHECKING:
@@ -34,29 +36,29 @@ class Deliverer:
         receivers = tuple(receivers)
         sessions = Sessions(tls=any(receiver.is_https for receiver in receivers))
         self._senders: Final = {receiver.name: Sender(receiver, sessions) for receiver in receivers}
+        self._batching: Final = frozenset(receiver.name for receiver in receivers if receiver.batch)
         self._renderers: Final = renderers
 
-    def deliver(self, delivery: Delivery) -> Outcome:
+    def deliver(self, claimed: Claimed) -> Attempt:
         """Make one attempt; never raises."""
         try:
-            outcome = self._senders[delivery.receiver].send(delivery.id, self.render(delivery))
+            return self._senders[claimed.receiver].send(claimed.id, claimed.content or self.render(claimed.deliveries))
         except BaseException as error:  # noqa: BLE001 - nobody but us would catch it in a sender thread
-            _log.exception("delivery %s to %r failed by an error of our own", delivery.id, delivery.receiver)
-            outcome = Outcome(state="dead", reason=Reason.failed, detail=type(error).__name__)
-        return outcome
+            _log.exception("the request %s to %r failed by an error of our own", claimed.id, claimed.receiver)
+            return Attempt(Outcome(state="dead", reason=Reason.failed, detail=type(error).__name__))
 
-    def render(self, delivery: Delivery) -> Body:
-        """Render the delivery's body, or the fallback if that fails."""
-        deliveries = (delivery,)
+    def render(self, deliveries: Sequence[Delivery]) -> Body:
+        """Render the body of a request, or the fallback if that fails."""
+        name, many = deliveries[0].body, deliveries[0].receiver in self._batching
         try:
-            return render_body(delivery.body, deliveries, self._renderers)
+            return render_body(name, deliveries, self._renderers, many=many)
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
             contain(error)
             _log.warning(
                 "the body %r of delivery %s failed, the fallback is sent: %s",
-                delivery.body, delivery.id, describe(error),
+                name, deliveries[0].id, describe(error),
             )  # fmt: skip
-            return render_fallback(deliveries, f"body {delivery.body!r} failed: {type(error).__name__}")
+            return render_fallback(deliveries, f"body {name!r} failed: {type(error).__name__}", many=many)
 
 
 def outcome_text(outcome: Outcome) -> str:

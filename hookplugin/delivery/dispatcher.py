@@ -1,4 +1,4 @@
-"""The dispatcher: takes what is due out of the outbox and has it delivered, in threads of its own."""
+"""The dispatcher: has what is due delivered, in threads of its own."""
 
 from __future__ import annotations
 
@@ -6,28 +6,23 @@ import logging
 import os
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
-from typing import Final, NamedTuple
+from queue import Empty, SimpleQueue
+from typing import Final
 
-from hookplugin.outbox.store import OutboxError, Store
+from hookplugin.delivery.round import Work
+from hookplugin.delivery.rounds import Job, Rounds
+from hookplugin.outbox.lanes import Pair
+from hookplugin.outbox.opening import OutboxError
+from hookplugin.outbox.store import Store
 from hookspecs import Delivery, Outcome
 
 _log = logging.getLogger("hookplugin")
 _ELSEWHERE: Final = 0.5  # seconds until a waiter looks what another process has settled
-_STORAGE_PAUSE: Final = 1.0  # seconds until a storage that failed is asked again
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Hold what a configuration says of delivering."""
-
-    limits: Mapping[str, int]
-    """How many requests each receiver takes at once; others' deliveries are left alone."""
-    deliver: Callable[[Delivery], Outcome]
-    """Makes one attempt; must not raise."""
+_IDLE: Final = 60.0  # seconds until a thread without work ends
+_LOOK: Final = 0.05  # seconds until it is seen again whether all is done
+_UNTOLD: Final = 10_000  # final outcomes that may wait for slow plugins to hear of them
 
 
 class Dispatcher:
@@ -37,27 +32,37 @@ class Dispatcher:
     """
 
     def __init__(
-        self,
-        store: Store,
-        work: Work,
-        settled: Callable[[Delivery, Outcome], None],
+        self, store: Store, work: Work, settled: Callable[[Delivery, Outcome], None], *, only_dead: bool = False
     ) -> None:
         """Start nothing yet.
 
         Args:
             store: where deliveries wait.
-            work: may be replaced while deliveries are made: what is claimed goes on as it was begun.
-            settled: hears of each final outcome; must not raise.
+            work: may be replaced by `take`.
+            settled: hears of final outcomes, one at a time; must not raise.
+            only_dead: whether it hears only of what was given up; the others cost a tenth of the speed.
 
         """
         self.store: Final = store
-        self.work = work
         self.settled: Final = settled
+        self.only_dead: Final = only_dead
+        self._work = work
         self._crews: Final[dict[int, _Crew]] = {}
+        store.attach(lambda: self.crew.rounds)
+
+    @property
+    def work(self) -> Work:
+        """Return what the configuration says of delivering."""
+        return self._work
+
+    def take(self, work: Work) -> None:
+        """Go on with another configuration; what is on the wire goes on as it was begun."""
+        self._work = self.crew.rounds.work = work
+        self.wake()
 
     def wake(self) -> None:
-        """Look for work, now."""
-        self._crew.wake()
+        """Look for work, now; this starts a thread."""
+        self.crew.wake()
 
     def wait(self, ids: Sequence[str], seconds: float) -> dict[str, Outcome | None]:
         """Wait until all these deliveries are settled, or the time is over; return their outcomes.
@@ -68,150 +73,177 @@ class Dispatcher:
             OutboxError: the storage does not answer.
 
         """
-        return self._crew.wait(ids, seconds)
+        return self.crew.wait(ids, seconds)
 
     def close(self, seconds: float) -> int:
-        """Deliver what there is for at most this time, then stop; return how many deliveries are left."""
-        return self._crew.close(seconds)
+        """Deliver for at most this time, then stop; return how many deliveries are left.
+
+        Of a file, what has to wait for another attempt is left there; of memory, nothing is left if there is time.
+        """
+        return self.crew.close(seconds)
 
     @property
-    def _crew(self) -> _Crew:
+    def crew(self) -> _Crew:
+        """Return the threads of this process, and what they share."""
         pid = os.getpid()
         return self._crews.get(pid) or self._crews.setdefault(pid, _Crew(self))
 
 
-class _Job(NamedTuple):
-    """Hold a delivery that was claimed, and how it was to be made then."""
+@dataclass(slots=True)
+class _Wait:
+    """Hold what one thread waits for."""
 
-    delivery: Delivery
-    deliver: Callable[[Delivery], Outcome]
+    outcomes: dict[str, Outcome | None]
+    left: set[str]
 
 
 class _Crew:
-    """Be the threads of one process: one that claims, and those that deliver."""
+    """Be the threads of one process: those that deliver, and one that tells plugins of final outcomes."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
-        self._dispatcher: Final = dispatcher
-        self._changed: Final = threading.Condition()
-        self._jobs: Final[SimpleQueue[_Job | None]] = SimpleQueue()
-        self._in_flight: Final[Counter[str]] = Counter()
+        self._store: Final = dispatcher.store
+        self._settled: Final = dispatcher.settled
+        self._only_dead: Final = dispatcher.only_dead
+        self.rounds: Final = Rounds(dispatcher.store, dispatcher.work, self._after)
+        self._changed: Final = threading.Condition(self.rounds.lock)
+        self._jobs: Final[SimpleQueue[Job | None]] = SimpleQueue()
         self._threads = 0
-        self._running = False
-        self._due = False
-        self._stopping = False
+        self._waits: Final[list[_Wait]] = []
+        self._untold: list[Pair] = []
+        self._telling = False
 
     def wake(self) -> None:
-        with self._changed:
-            self._due = True
-            if not self._running and not self._stopping:
-                self._running = self._start()
-            self._changed.notify_all()
+        self.rounds.look_around()
+        self._store.writer.wake()
 
     def wait(self, ids: Sequence[str], seconds: float) -> dict[str, Outcome | None]:
         deadline = time.monotonic() + seconds
+        wait = _Wait({}, set(ids))
         with self._changed:
-            while True:
-                outcomes = self._dispatcher.store.outcomes(ids)
-                left = deadline - time.monotonic()
-                if left <= 0 or all(outcomes.values()):
-                    return outcomes
-                self._changed.wait(min(left, _ELSEWHERE))
+            self._waits.append(wait)
+        try:
+            self._look(wait)
+            while wait.left and (remaining := deadline - time.monotonic()) > 0:
+                with self._changed:
+                    settled = self._changed.wait_for(lambda: not wait.left, min(remaining, _ELSEWHERE))
+                if not settled and self._store.path:
+                    self._look(wait)
+        finally:
+            with self._changed:
+                self._waits.remove(wait)
+        return {one: wait.outcomes[one] for one in ids if one in wait.outcomes}
+
+    def _look(self, wait: _Wait) -> None:
+        """Look what is stored; another process may have settled it."""
+        found = self._store.outcomes(list(wait.left))
+        with self._changed:
+            wait.outcomes = {**found, **{one: outcome for one, outcome in wait.outcomes.items() if outcome}}
+            wait.left = {one for one, outcome in wait.outcomes.items() if outcome is None}
 
     def close(self, seconds: float) -> int:
         deadline = time.monotonic() + seconds
+        works = self._store.writer.is_running
+        if works:
+            self.rounds.flush = True
+            self.wake()
+        while works and not self._is_drained() and (left := deadline - time.monotonic()) > 0:
+            with self._changed:
+                self._changed.wait(min(left, _LOOK))
         with self._changed:
-            left = self._unsettled()
-            while left and self._running and (remaining := deadline - time.monotonic()) > 0:
-                self._changed.wait(min(remaining, _ELSEWHERE))
-                left = self._unsettled()
-            self._stopping = True
-            self._changed.notify_all()
+            self.rounds.stopped = True
             for _ in range(self._threads):
                 self._jobs.put(None)
-        return left
+        return self._unsettled()
+
+    def _is_drained(self) -> bool:
+        """Say whether all is done: of a file, what was due; of memory, everything."""
+        with self._changed:
+            if not self.rounds.is_quiet or self._untold or self._telling:
+                return False
+        return self._store.durable or not self._unsettled()
 
     def _unsettled(self) -> int:
-        limits = self._dispatcher.work.limits
-        busy = sum(self._in_flight[name] for name in limits)  # also what is stored as settled, but not yet announced
-        gone = sum(self._in_flight.values()) - busy  # under way to receivers that are configured no more
         try:
-            return gone + max(busy, self._dispatcher.store.unsettled(limits))
+            gone = self.rounds.in_flight_elsewhere
+            return gone + max(self._store.unsettled(self.rounds.work.receivers), self.rounds.in_flight - gone)
         except OutboxError:
-            return gone + busy
+            return self.rounds.in_flight
 
-    def _start(self) -> bool:
-        try:
-            threading.Thread(target=self._dispatch, name="hookplugin-dispatcher", daemon=True).start()
-        except RuntimeError as error:  # of the system, or the interpreter is shutting down
-            _log.error("%s: what is accepted waits in the outbox", error)
-            return False
-        return True
-
-    def _dispatch(self) -> None:
-        while True:
-            with self._changed:
-                while not self._due and not self._stopping:
-                    self._changed.wait()
-                if self._stopping:
-                    return
-                self._due = False
-                work = self._dispatcher.work
-                room = {
-                    name: free for name, limit in work.limits.items() if (free := limit - self._in_flight[name]) > 0
-                }
-            try:
-                claimed = self._dispatcher.store.claim(room) if room else []
-            except OutboxError as error:
-                _log.error("%s; asking again in %g s", error, _STORAGE_PAUSE)
-                with self._changed:
-                    self._due = True
-                    self._changed.wait_for(lambda: self._stopping, _STORAGE_PAUSE)
-                continue
-            for delivery in claimed:
-                self._hand_out(_Job(delivery, work.deliver))
-
-    def _hand_out(self, job: _Job) -> None:
+    def _after(self, settled: Sequence[Pair]) -> None:
+        """Hand out what was claimed, and say what was settled."""
         with self._changed:
-            if self._stopping:  # closing gives back what is claimed
-                return
-            self._in_flight[job.delivery.receiver] += 1
-            if self._threads < sum(self._in_flight.values()):
-                try:
-                    threading.Thread(target=self._serve, name="hookplugin-sender", daemon=True).start()
-                    self._threads += 1
-                except RuntimeError:  # the interpreter is shutting down: there will be no more threads
-                    _log.debug("no thread for delivery %s", job.delivery.id)
-            served = self._threads > 0
-        if served:
+            for wait in self._waits:
+                for delivery, outcome in settled:
+                    if delivery.id in wait.left:
+                        wait.outcomes[delivery.id] = outcome
+                        wait.left.remove(delivery.id)
+            self._tell_later(settled)
+            for receiver in self.rounds.waiting():
+                while job := self.rounds.begin(receiver):
+                    self._hand_out(job)
+            self._changed.notify_all()
+
+    def _hand_out(self, job: Job) -> None:
+        if self._threads < self.rounds.in_flight:
+            self._threads += self._start(self._serve, "hookplugin-sender")
+        if self._threads:
             self._jobs.put(job)
         else:
-            self._run(job)
+            self._deliver(job)
 
     def _serve(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            self._run(job)
-
-    def _run(self, job: _Job) -> None:
-        delivery = job.delivery
-        try:
-            outcome = job.deliver(delivery)
-            self._settle(delivery, outcome)
-            self._dispatcher.settled(delivery, outcome)
-        finally:
-            with self._changed:
-                self._in_flight[delivery.receiver] -= 1
-                self._due = True
-                self._changed.notify_all()
-
-    def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Store an outcome; a storage that fails is asked again, or the delivery would be made twice."""
         while True:
             try:
-                self._dispatcher.store.settle(delivery, outcome)
-            except OutboxError as error:
-                _log.error("%s; the outcome of delivery %s is not stored", error, delivery.id)
-            else:
+                job = self._jobs.get(timeout=_IDLE)
+            except Empty:
+                with self._changed:
+                    if self._jobs.empty():
+                        self._threads -= 1
+                        return
+                continue
+            if job is None:
                 return
+            self._deliver(job)
+
+    def _deliver(self, job: Job) -> None:
+        """Make an attempt, and go on with the same receiver: its connection is open."""
+        following: Job | None = job
+        while following:
+            try:
+                claimed = following.claimed
+            except ValueError:
+                self.rounds.discard(following)
+            else:
+                self.rounds.finish(claimed, following.deliver(claimed))
+            self._store.writer.wake()
+            following = self.rounds.begin(following.taken.receiver)
+
+    def _tell_later(self, settled: Sequence[Pair]) -> None:
+        news = [pair for pair in settled if not self._only_dead or pair[1].state == "dead"]
+        room = _UNTOLD - len(self._untold)
+        if len(news) > room:
+            _log.error("plugins are too slow to hear of outcomes; these were left out: %d", len(news) - room)
+        self._untold += news[:room]
+        if self._untold and not self._telling:
+            self._telling = True
+            if not self._start(self._tell, "hookplugin-teller"):
+                self._tell()
+
+    def _tell(self) -> None:
+        while True:
             with self._changed:
-                if self._changed.wait_for(lambda: self._stopping, _STORAGE_PAUSE):
+                news, self._untold = self._untold, []
+                if not news:
+                    self._telling = False
+                    self._changed.notify_all()
                     return
+            for delivery, outcome in news:
+                self._settled(delivery, outcome)
+
+    def _start(self, target: Callable[[], None], name: str) -> bool:
+        try:
+            threading.Thread(target=target, name=name, daemon=True).start()
+        except RuntimeError as error:  # of the system, or the interpreter is shutting down
+            _log.debug("no thread %s: %s", name, error)
+            return False
+        return True

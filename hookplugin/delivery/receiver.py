@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Annotated, Any, Final, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from hookplugin.outbox.rows import Waiting
 from hookplugin.problems import shown
-from hookplugin.values import Duration, Name, Secret
+from hookplugin.values import Duration, Name, Rate, Secret
+from hookspecs import Delivery
 from hookspecs.frozen import Frozen, FrozenDict
 
 RESERVED_HEADERS: Final = frozenset({
@@ -107,6 +110,29 @@ class Timeout(Frozen):
     total: Duration = 10.0
 
 
+class Retry(Frozen):
+    """Say for how long attempts are made."""
+
+    max_age: Duration = 4 * 3600.0
+    """Seconds from when the delivery was accepted, until it is dead."""
+
+
+def _at_most_5m(seconds: float) -> float:
+    if seconds > 300:
+        message = "should be at most 5m"
+        raise ValueError(message)
+    return seconds
+
+
+class Batch(Frozen):
+    """Say how deliveries are sent together."""
+
+    wait: Annotated[Duration, AfterValidator(_at_most_5m)] = 5.0
+    """Seconds that the first one waits for others."""
+    max: Annotated[int, Field(ge=1, le=500)] = 100
+    """Deliveries in one request."""
+
+
 class Defaults(Frozen):
     """Hold what a receiver may say beside its name and URL; also what all of them share."""
 
@@ -114,8 +140,14 @@ class Defaults(Frozen):
     headers: Annotated[Mapping[str, Secret], AfterValidator(_headers)] = FrozenDict()
     auth: Auth | None = None
     timeout: Timeout = Timeout()
+    retry: Retry = Retry()
+    batch: Batch | None = None
+    rate: Rate | None = None
+    """Seconds between two requests, at least; written as `1/s`."""
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 4
     """Requests on the wire at once."""
+    fallback: Name | None = None
+    """The receiver that hears of what became a dead letter here."""
 
     @model_validator(mode="after")
     def _one_authorization(self) -> Self:
@@ -136,13 +168,27 @@ class Receiver(Defaults):
         """Say whether requests go through TLS."""
         return self.url.get_secret_value().lower().startswith("https:")
 
+    @property
+    def mark(self) -> str:
+        """Return what tells this URL from another one, and not what it is."""
+        text = f"{self.name} {self.url.get_secret_value()}"
+        return sha256(text.encode()).hexdigest()[:8]
+
+    def waiting(self, delivery: Delivery) -> Waiting:
+        """Return a delivery to this receiver with its times."""
+        return Waiting(delivery, self.retry.max_age, self.batch.wait if self.batch else 0.0)
+
     def over(self, defaults: Defaults) -> Self:
         """Return the receiver with the defaults for what it does not say itself."""
         said = self.model_fields_set
         update: dict[str, Any] = {name: getattr(defaults, name) for name in defaults.model_fields_set - said}
+        if update.get("fallback") == self.name:  # the default is meant for the others
+            del update["fallback"]
         if "timeout" in said:
             timeout = {**_said(defaults.timeout), **_said(self.timeout)}
             update["timeout"] = Timeout.model_validate(timeout)
+        if self.batch and defaults.batch:
+            update["batch"] = Batch.model_validate({**_said(defaults.batch), **_said(self.batch)})
         if "headers" in said:
             own = {name.lower() for name in self.headers}
             inherited = {name: value for name, value in defaults.headers.items() if name.lower() not in own}

@@ -9,6 +9,8 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
@@ -19,6 +21,7 @@ from urllib3.exceptions import HTTPError, InvalidHeader
 
 from hookplugin.delivery.connection import BoundedAdapter, Call, tls_context
 from hookplugin.delivery.redaction import redact, secrets_of
+from hookplugin.delivery.retry import Attempt
 from hookplugin.version import __version__
 from hookspecs import Body, Outcome, Reason
 
@@ -84,11 +87,11 @@ class Sender:
         self._authorization: Final = _authorization(receiver.auth)
         self._secrets: Final = secrets_of(receiver, self._target, self._authorization)
 
-    def send(self, delivery_id: str, body: Body) -> Outcome:
+    def send(self, request_id: str, body: Body) -> Attempt:
         """Make one attempt; a complete 2xx status line and headers are success, anything else is not.
 
         Args:
-            delivery_id: the `webhook-id` (Standard Webhooks 1.0).
+            request_id: the `webhook-id` (Standard Webhooks 1.0).
             body: what to send, verbatim.
 
         """
@@ -98,23 +101,23 @@ class Sender:
         call.target = self._target
         timeout = (self._receiver.timeout.connect, self._receiver.timeout.read)
         try:
-            request = self._request(delivery_id, body)
+            request = self._request(request_id, body)
             answer = session.send(request, stream=True, timeout=timeout, allow_redirects=False)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             reason, detail = _failure(error)
-            return Outcome(
-                state="dead", reason=reason, detail=redact(detail, self._secrets), milliseconds=_since(started)
-            )
+            detail = redact(detail, self._secrets)
+            return Attempt(Outcome(state="dead", reason=reason, detail=detail, milliseconds=_since(started)), body)
         with answer:
             status = answer.status_code
             took = _since(started)
             text = redact(_read(answer), self._secrets)
         if 200 <= status <= 299:
-            return Outcome(state="delivered", status=status, detail=text, milliseconds=took)
+            return Attempt(Outcome(state="delivered", status=status, detail=text, milliseconds=took), body)
         reason = _REASONS.get(status) or _CLASSES.get(status // 100, Reason.invalid_answer)
-        return Outcome(state="dead", reason=reason, status=status, detail=text, milliseconds=took)
+        outcome = Outcome(state="dead", reason=reason, status=status, detail=text, milliseconds=took)
+        return Attempt(outcome, body, _retry_after(answer.headers.get("Retry-After", "")))
 
-    def _request(self, delivery_id: str, body: Body) -> requests.PreparedRequest:
+    def _request(self, request_id: str, body: Body) -> requests.PreparedRequest:
         """Build a request by hand: preparing one anew costs half of a POST, and would re-encode the URL.
 
         It holds no path or query: urllib3 logs them. The connection knows the target.
@@ -131,7 +134,7 @@ class Sender:
                 **self._authorization,
                 "Content-Type": body.content_type,
                 "Content-Length": str(len(body.content)),
-                "webhook-id": delivery_id,
+                "webhook-id": request_id,
                 "webhook-timestamp": str(int(time.time())),
             }
         )
@@ -160,6 +163,18 @@ def _read(answer: requests.Response) -> str:
     except (HTTPError, OSError, ValueError):
         return ""
     return content.decode(errors="replace")
+
+
+def _retry_after(value: str) -> float | None:
+    """Return the seconds that a receiver asks for (RFC 9110, 10.2.3); none if it does not, or not clearly."""
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)  # one of its forms names no zone
+        return max(0.0, date.timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from hookplugin.outbox import statements
-from hookplugin.outbox.rows import AlertText, notified_row, read_notified, read_outcome
+from hookplugin.outbox.rows import notified_text, read_notified, read_outcome
 from hookplugin.strategy.explain import TagsSeen
 from hookplugin.strategy.notify import Firing, Held, Known
 from hookspecs import Alert, Delivery, Outcome
@@ -51,49 +51,24 @@ class RecentAlert(Frozen):
 
 def read_known(connection: sqlite3.Connection, fingerprint: str) -> Known:
     """Return what is known of an alert; what cannot be read any more is known no more, and told once too often."""
-    key = {"fingerprint": fingerprint}
-    seen = connection.execute(statements.SEEN, key).fetchone()
+    seen = connection.execute(statements.SEEN, {"fingerprint": fingerprint}).fetchone()
     if seen is None:
         return Known()
-    rows = connection.execute(statements.NOTIFIED, key).fetchall()
     try:
-        return Known(Firing(seen[0]), tuple(read_notified(row) for row in rows))
-    except (ValueError, TypeError, OverflowError, OSError) as error:
+        return Known(Firing(seen[0]), read_notified(seen[1]))
+    except (ValueError, TypeError, OverflowError, OSError, RecursionError) as error:
         _log.error("what was told of the alert %s cannot be read: %s", fingerprint, error)
         return Known()
 
 
-def write_known(connection: sqlite3.Connection, fingerprint: str, before: Known, known: Known, now: float) -> None:
-    """Store what is known of an alert from now on, instead of what was known before."""
-    connection.execute(statements.SEE, {"fingerprint": fingerprint, "firing": known.firing, "at": now})
-    if not before.notified or known.notified != before.notified:  # most of what is sent again changes nothing
-        connection.execute(statements.FORGET_NOTIFIED, {"fingerprint": fingerprint})
-        connection.executemany(statements.NOTIFY, [notified_row(fingerprint, one) for one in known.notified])
-
-
 def lose(connection: sqlite3.Connection, delivery: Delivery) -> None:
     """Remember that a receiver did not hear what it was to be told."""
-    values = {"fingerprint": delivery.alert.fingerprint, "receiver": delivery.receiver, "delivery": delivery.id}
-    connection.execute(statements.LOSE, values)
-
-
-def write_recent(
-    connection: sqlite3.Connection,
-    text: AlertText,
-    deliveries: Iterable[Delivery],
-    held: Iterable[Held],
-    now: float,
-) -> None:
-    """Store an alert that came in: its deliveries, and who is not to hear of it."""
-    values = {
-        "received": now,
-        "source": text.source,
-        "tags": text.tags,
-        "alert": text.recent,
-        "deliveries": json.dumps([[one.id, one.receiver] for one in deliveries]),
-        "held": json.dumps([[one.receiver, one.reason] for one in held]),
-    }
-    connection.execute(statements.RECEIVED, values)
+    fingerprint = delivery.alert.fingerprint
+    known = read_known(connection, fingerprint)
+    notified = [replace(one, lost=one.lost or one.delivery == delivery.id) for one in known.notified]
+    if notified != list(known.notified):
+        values = {"fingerprint": fingerprint, "notified": notified_text(notified)}
+        connection.execute(statements.RENOTIFY, values)
 
 
 def forget(connection: sqlite3.Connection, now: float, added: int, *, durable: bool) -> None:
@@ -101,8 +76,7 @@ def forget(connection: sqlite3.Connection, now: float, added: int, *, durable: b
     recent, remembered = (RECENT, REMEMBERED) if durable else (RECENT_IN_MEMORY, REMEMBERED_IN_MEMORY)
     connection.execute(statements.FORGET_RECENT, {"most": recent})
     values = {"horizon": now - REMEMBERED_FOR, "future": now + REMEMBERED_FOR, "most": remembered, "few": 2 * added}
-    forgotten = connection.execute(statements.FORGET_SEEN, values).fetchall()
-    connection.executemany(statements.FORGET_NOTIFIED, [{"fingerprint": fingerprint} for (fingerprint,) in forgotten])
+    connection.execute(statements.FORGET_SEEN, values)
 
 
 def read_recent(connection: sqlite3.Connection, since: float) -> list[tuple[Any, ...]]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 
-from hookplugin.strategy.notify import Notified
-from hookspecs import Alert, Delivery, Outcome, Reason
+from hookplugin.strategy.notify import Held, Known, Notified
+from hookspecs import Alert, Body, Delivery, Outcome, Reason
 from hookspecs.alert import tag_text
 
 STATES: Final[Mapping[Literal["delivered", "dead"], int]] = {"delivered": 4, "dead": 5}
@@ -52,34 +53,163 @@ def alert_text(alert: Alert) -> AlertText:
     return AlertText(whole, plain if len(plain) <= _LONGEST else _cut(alert), alert.source, json.dumps(tags))
 
 
-def delivery_row(delivery: Delivery, text: AlertText, accepted: float) -> Mapping[str, Any]:
-    """Return a delivery as it is stored."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Hold a delivery that is to be stored, and its times in seconds."""
+
+    delivery: Delivery
+    max_age: float
+    """Until it is given up."""
+    wait: float = 0.0
+    """Until it is due, so that others may join it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Hold the rows of a request that was claimed; reading them takes longer than claiming them."""
+
+    id: str
+    """The `webhook-id`: the delivery's, or the batch's own."""
+    rows: tuple[Sequence[Any], ...]
+    """Of its deliveries: seq, id, receiver, body, strategies, via, alert, earlier attempts, and whatever follows."""
+    expires: float
+    """When the last of them does; seconds since 1970-01-01 UTC."""
+    content: Body | None = None
+    """What an earlier attempt has sent; none if there was none."""
+
+    @property
+    def receiver(self) -> str:
+        """Return who is to hear."""
+        receiver: str = self.rows[0][2]
+        return receiver
+
+    def read(self) -> Claimed:
+        """Return what is to be sent.
+
+        Raises:
+            ValueError: another version has written it, or the storage has changed it.
+
+        """
+        deliveries = tuple(read_delivery(row, row[7] + 1) for row in self.rows)
+        return Claimed(self.id, deliveries, self.expires, self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Hold what is sent in one request: a delivery, or a batch of them for one receiver in one body."""
+
+    id: str
+    """The `webhook-id`: the delivery's, or the batch's own."""
+    deliveries: tuple[Delivery, ...]
+    expires: float
+    """When they do; seconds since 1970-01-01 UTC."""
+    content: Body | None = None
+    """What an earlier attempt has sent; none if there was none."""
+
+    @property
+    def receiver(self) -> str:
+        """Return who is to hear."""
+        return self.deliveries[0].receiver
+
+    @property
+    def attempts(self) -> int:
+        """Return the number of the attempt."""
+        return self.deliveries[0].attempts
+
+
+def new_id(now: float) -> str:
+    """Make an id that sorts by time, which keeps inserts at the end of the index."""
+    return f"{int(now * 1000):012x}{secrets.token_hex(10)}"
+
+
+def delivery_row(waiting: Waiting, text: str, now: float) -> Mapping[str, Any]:
+    """Return a delivery as it is stored.
+
+    Args:
+        waiting: the delivery.
+        text: its alert, as `alert_text` writes it.
+        now: when it is accepted.
+
+    """
+    delivery = waiting.delivery
     return {
         "id": delivery.id,
         "receiver": delivery.receiver,
+        "key": delivery.alert.fingerprint,
         "body": delivery.body,
         "strategies": json.dumps(delivery.strategies),
-        "alert": text.whole,
-        "accepted": accepted,
+        "via": json.dumps(delivery.via) if delivery.via else "[]",
+        "alert": text,
+        "accepted": now,
+        "expires": now + waiting.max_age,
+        "due": now + waiting.wait if waiting.wait else 0.0,  # at once means at once, if the clock is set back
     }
 
 
-def read_delivery(row: Sequence[Any]) -> Delivery:
-    """Return a delivery that was claimed.
+def incoming_row(  # noqa: PLR0913, PLR0917 - all that is stored of an alert
+    alert: Alert, text: AlertText, waiting: Sequence[Waiting], held: Sequence[Held], known: Known | None, now: float
+) -> Mapping[str, Any]:
+    """Return what is stored of an alert that came in.
+
+    Args:
+        alert: what came in.
+        text: the same as `alert_text` writes it.
+        waiting: its deliveries.
+        held: who is not to hear of it.
+        known: what is known of it from now on; nothing changes if none.
+        now: when it came in.
+
+    """
+    rows = [delivery_row(one, "", now) for one in waiting]
+    return {
+        "fingerprint": alert.fingerprint if known else None,
+        "firing": known.firing if known else None,
+        "notified": notified_text(known.notified) if known else None,
+        "at": now,
+        "alert": text.whole,
+        "rows": json.dumps([[row[name] for name in _OWN] for row in rows]),
+        "source": text.source,
+        "tags": text.tags,
+        "recent": text.recent,
+        "deliveries": json.dumps([[one.delivery.id, one.delivery.receiver] for one in waiting]),
+        "held": json.dumps([[one.receiver, one.reason] for one in held]) if held else "[]",
+    }
+
+
+_OWN: Final = ("id", "receiver", "body", "strategies", "expires", "due")  # what deliveries of one alert do not share
+
+
+def read_delivery(row: Sequence[Any], attempts: int) -> Delivery:
+    """Return a delivery as it was stored.
+
+    Args:
+        row: seq, id, receiver, body, strategies, via, alert, and whatever follows.
+        attempts: of the delivery.
 
     Raises:
         ValueError: another version has written it, or the storage has changed it.
 
     """
-    _, delivery_id, receiver, body, strategies, alert, attempts = row
-    return Delivery(
+    _, delivery_id, receiver, body, strategies, via, alert, *_ = row
+    return Delivery.model_construct(  # its parts are checked; checking it again costs as much as claiming it
         id=delivery_id,
         alert=Alert.model_validate_json(alert),
         receiver=receiver,
         body=body,
         strategies=tuple(json.loads(strategies)),
+        via=tuple(json.loads(via)) if via != "[]" else (),
         attempts=attempts,
     )
+
+
+def read_failure(row: Sequence[Any]) -> Outcome | None:
+    """Return how the last attempt of a delivery failed; none if there was none.
+
+    Raises:
+        ValueError: another version has written it, or the storage has changed it.
+
+    """
+    return read_outcome((STATES["dead"], *row)) if row[0] else None
 
 
 def read_outcome(row: Sequence[Any]) -> Outcome | None:
@@ -97,52 +227,26 @@ def read_outcome(row: Sequence[Any]) -> Outcome | None:
     return None
 
 
-def notified_row(fingerprint: str, one: Notified) -> Mapping[str, Any]:
-    """Return what a receiver was told as it is stored."""
-    receiver, body = one.copy
-    return {
-        "fingerprint": fingerprint,
-        "receiver": receiver,
-        "body": body or "",
-        "status": one.status,
-        "priority": one.priority,
-        "trigger_times": json.dumps(one.trigger_times),
-        "at": one.at,
-        "pause": one.pause,
-        "firing": one.firing,
-        "recovery": json.dumps(one.recovery),
-        "delivery": one.delivery,
-        "lost": one.lost,
-    }
+def notified_text(notified: Iterable[Notified]) -> str:
+    """Return what receivers were told as it is stored."""
+    return json.dumps([[getattr(one, name) for name in _FIELDS] for one in notified])
 
 
-def read_notified(row: Sequence[Any]) -> Notified:
-    """Return what a receiver was told.
+def read_notified(text: str) -> tuple[Notified, ...]:
+    """Return what receivers were told.
 
     Raises:
         ValueError, TypeError, OverflowError, OSError: another version has written it, or the storage has changed it.
 
     """
-    receiver, body, status, priority, trigger_times, at, pause, firing, recovery, delivery, lost = row
-    one = _NOTIFIED.validate_python(
-        {
-            "copy": (receiver, body or None),
-            "status": status,
-            "priority": priority,
-            "trigger_times": json.loads(trigger_times),
-            "at": at,
-            "pause": pause,
-            "firing": firing,
-            "recovery": json.loads(recovery),
-            "delivery": delivery,
-            "lost": lost,
-        }
-    )
-    datetime.fromtimestamp(one.at, UTC)  # raises for what no calendar has
-    return one
+    notified = _NOTIFIED.validate_python([dict(zip(_FIELDS, row, strict=True)) for row in json.loads(text)])
+    for one in notified:
+        datetime.fromtimestamp(one.at, UTC)  # raises for what no calendar has
+    return notified
 
 
-_NOTIFIED: Final = TypeAdapter(Notified)
+_FIELDS: Final = tuple(field.name for field in fields(Notified))
+_NOTIFIED: Final = TypeAdapter(tuple[Notified, ...])
 
 
 def _cut(alert: Alert) -> str:
@@ -153,6 +257,9 @@ def _cut(alert: Alert) -> str:
     return _text({**cut, "id": alert.id, "priority": alert.priority, "status": alert.status})
 
 
+_ENCODER: Final = json.JSONEncoder(default=datetime.isoformat)
+
+
 def _text(fields: Mapping[str, Any]) -> str:
     """Write an alert exactly: pydantic's own JSON has no NaN, and no seconds in the offset of a time."""
-    return json.dumps(fields, default=datetime.isoformat)
+    return _ENCODER.encode(fields)

@@ -1,86 +1,139 @@
-"""The outbox on SQLite: accept, claim, settle."""
+"""The outbox: one connection in each process, what fails and comes back, and what is asked of it."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
-from hookplugin.outbox import journal, statements
+from hookplugin.outbox import journal, lanes, statements
 from hookplugin.outbox.handle import Handle
 from hookplugin.outbox.journal import RecentAlert
-from hookplugin.outbox.rows import STATES, alert_text, delivery_row, read_delivery, read_outcome
+from hookplugin.outbox.moving import move
+from hookplugin.outbox.opening import (
+    PATIENCE,
+    Durability,
+    OutboxError,
+    file_of,
+    open_file,
+    open_memory,
+    patiently,
+)
+from hookplugin.outbox.owner import owner_name
+from hookplugin.outbox.rows import AlertText, Waiting, alert_text, incoming_row, read_outcome
+from hookplugin.outbox.writer import Done, Routine, Work, Writer
 from hookplugin.strategy.explain import TagsSeen
 from hookplugin.strategy.notify import Held, Known
-from hookspecs import Alert, Delivery, Outcome, Reason
+from hookspecs import Alert, Delivery, Outcome
 
-MEMORY: Final = "sqlite:///:memory:"
-"""The outbox that is lost when the process ends."""
-
-SETTLED_IN_MEMORY: Final = 10_000
-"""How many deliveries at least an outbox in memory remembers."""
+AGAIN: Final = 1.0
+"""Seconds until a storage that failed is tried again."""
 
 _log = logging.getLogger("hookplugin")
-_BUSY: Final = 5.0  # seconds to wait for another process
-_PROCESS: Final = secrets.token_hex(4)  # a container's process often gets the same number again after a restart
+_FORGET_EVERY: Final = 100  # alerts
+_LOOK_EVERY: Final = 100  # deliveries, until it looks again how many wait; so many more each process may accept
 
-
-class OutboxError(Exception):
-    """Say that the storage failed, and how."""
-
-
-def file_of(url: str) -> Path | None:
-    """Return the file of an outbox; none if it is in memory."""
-    return None if url == MEMORY else Path(url.removeprefix("sqlite:///"))
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Hold what is stored of one alert: its deliveries, who is not to hear of it, and what is known from now on."""
 
-    deliveries: tuple[Delivery, ...]
+    waiting: tuple[Waiting, ...]
     held: tuple[Held, ...]
     known: Known
+    durable: bool = False
+    """Whether it is in the file; only what was stored says so."""
+    refused: str | None = None
+    """Why it was not stored, because there is no room."""
+
+    @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """Return the deliveries."""
+        return tuple(one.delivery for one in self.waiting)
 
 
-Incoming: TypeAlias = tuple[Alert, Callable[[Known, float], Entry]]
+_Decide: TypeAlias = Callable[[Known, float], Entry]
+Incoming: TypeAlias = tuple[Alert, _Decide]
 """An alert, and what decides about it: from what is known of it, and the time in seconds since 1970-01-01 UTC."""
 
 
 class Store:
-    """Keep deliveries in one SQLite file, or in memory; safe for threads and forks."""
+    """Keep deliveries in one SQLite file, or in memory; safe for threads and forks.
 
-    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
-        """Open the outbox, and take back what processes that ended had claimed.
+    While the file fails, deliveries are kept in memory, and moved when it works again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        clock: Callable[[], float] = time.time,
+        *,
+        durability: Durability = "full",
+        max_pending: int = 1_000_000,
+        memory_meanwhile: bool = True,
+    ) -> None:
+        """Open the outbox.
 
         Args:
             url: `sqlite:///PATH`, or `sqlite:///:memory:`.
             clock: seconds since 1970-01-01 UTC.
+            durability: of each commit to a file.
+            max_pending: how many deliveries may wait.
+            memory_meanwhile: keep deliveries in memory while the file fails; else raise OutboxError then.
 
         Raises:
-            OutboxError: the file cannot be opened, or a newer version has written it.
+            OutboxError: this can be no outbox, or a newer version has written it.
 
         """
-        self.path: Final = url.removeprefix("sqlite:///")
+        self.path: Final = file_of(url)
         self.now: Final = clock
+        self._durability: Final = durability
+        self._max_pending: Final = max_pending
+        self._memory_meanwhile: Final = memory_meanwhile
+        self._routine: Callable[[], Routine | None] = lambda: None
+        self._owners: Final[dict[int, str]] = {}
+        self._handles: Final[dict[int, Handle]] = {}
+        self._writers: Final[dict[int, Writer]] = {}
         self._closed = False
-        self._name: Final = f"{_PROCESS}-{secrets.token_hex(4)}"
-        self._handles: dict[int, Handle] = {}
-        with self._transaction():
-            pass
+        self._accepted = 0
+        self._room = 0
+        """How many deliveries may be accepted before it looks again how many wait."""
+        self._full = False
+        self._open(self._handle)
 
     @property
     def durable(self) -> bool:
-        """Say whether what is accepted outlives the process."""
-        return self.path != ":memory:"
+        """Say whether what is accepted now outlives the process."""
+        return self.path is not None and self._handle.memory is None
+
+    @property
+    def name(self) -> str:
+        """Return what people call it."""
+        return f"the outbox {self.path or 'in memory'}"
+
+    @property
+    def owner(self) -> str:
+        """Return the name of what this process claims."""
+        pid = os.getpid()
+        return self._owners.get(pid) or self._owners.setdefault(pid, owner_name())
+
+    @property
+    def writer(self) -> Writer:
+        """Return the writer of this process."""
+        pid = os.getpid()
+        return self._writers.get(pid) or self._writers.setdefault(pid, Writer(self.commit, self._routine()))
+
+    def attach(self, routine: Callable[[], Routine]) -> None:
+        """Let the writer of each process end its transactions with a routine that is made there."""
+        self._routine = routine
 
     def accept(self, incoming: Iterable[Incoming]) -> list[Entry]:
         """Decide about alerts and store what comes of it, in one transaction; when it returns, all is stored.
@@ -92,19 +145,18 @@ class Store:
             OutboxError: nothing of it is stored.
 
         """
-        now = self.now()
         written = [(alert, alert_text(alert), decide) for alert, decide in incoming]  # not while others wait
-        entries = []
-        with self._transaction() as connection:
-            for alert, text, decide in written:
-                known = journal.read_known(connection, alert.fingerprint)
-                entry = decide(known, now)
-                rows = [delivery_row(delivery, text, now) for delivery in entry.deliveries]
-                connection.executemany(statements.ACCEPT, rows)
-                journal.write_known(connection, alert.fingerprint, known, entry.known, now)
-                journal.write_recent(connection, text, entry.deliveries, entry.held, now)
-                entries.append(entry)
-            journal.forget(connection, now, len(entries), durable=self.durable)
+
+        def work(connection: sqlite3.Connection) -> list[Entry]:
+            return self._accept(connection, written)
+
+        entries: list[Entry] = self.writer.run(work) if written else []
+        if refused := next((entry.refused for entry in entries if entry.refused), None):
+            if not self._full:
+                _log.error("%s", refused)
+            self._full = True
+        elif any(entry.waiting for entry in entries):
+            self._full = False
         return entries
 
     def known(self, alert: Alert) -> tuple[Known, TagsSeen]:
@@ -114,9 +166,12 @@ class Store:
             OutboxError: the storage does not answer.
 
         """
-        with self._transaction(write=False) as connection:
-            tags = journal.read_tags(connection, alert.source)
-            return journal.read_known(connection, alert.fingerprint), tags
+        return self.read(
+            lambda connection: (
+                journal.read_known(connection, alert.fingerprint),
+                journal.read_tags(connection, alert.source),
+            )
+        )
 
     def recent(self, since: float) -> list[RecentAlert]:
         """Return the alerts that came in since a time, oldest first, with what became of each.
@@ -128,49 +183,8 @@ class Store:
             OutboxError: the storage does not answer.
 
         """
-        with self._transaction(write=False) as connection:
-            rows = journal.read_recent(connection, since)
+        rows = self.read(lambda connection: journal.read_recent(connection, since))
         return [alert for row in rows if (alert := self._recent(row))]
-
-    def claim(self, room: Mapping[str, int]) -> list[Delivery]:
-        """Take what is due, oldest first.
-
-        What cannot be read any more is dead: it must not keep the others waiting.
-
-        Args:
-            room: how many deliveries each receiver has a free place for.
-
-        Raises:
-            OutboxError: nothing was claimed.
-
-        """
-        claimed: list[tuple[Any, ...]] = []
-        with self._transaction() as connection:
-            for receiver, free in room.items():
-                values = {"receiver": receiver, "room": free, "now": self.now(), "owner": self._owner}
-                claimed += connection.execute(statements.CLAIM, values).fetchall()
-        return [delivery for row in sorted(claimed) if (delivery := self._read(row))]
-
-    def take_back(self) -> None:
-        """Take back what processes that ended had claimed.
-
-        Raises:
-            OutboxError: the storage does not answer.
-
-        """
-        with self._transaction() as connection:
-            _take_back(connection)
-
-    def settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Store the final outcome of a delivery that this process has claimed; who did not hear may be told anew.
-
-        Raises:
-            OutboxError: it is not stored.
-
-        """
-        with self._transaction() as connection:
-            if self._settle(connection, delivery.id, outcome) and outcome.state == "dead":
-                journal.lose(connection, delivery)
 
     def outcomes(self, ids: Iterable[str]) -> dict[str, Outcome | None]:
         """Return the outcomes of deliveries by id; none for one that has none yet, and no id that is not here.
@@ -179,9 +193,11 @@ class Store:
             OutboxError: the storage does not answer.
 
         """
-        with self._transaction(write=False) as connection:
-            rows = {wanted: connection.execute(statements.OUTCOME, {"id": wanted}).fetchone() for wanted in ids}
-        return {wanted: read_outcome(row) for wanted, row in rows.items() if row}
+        wanted = list(ids)
+        rows = self.read(
+            lambda connection: {one: connection.execute(statements.OUTCOME, {"id": one}).fetchone() for one in wanted}
+        )
+        return {one: read_outcome(row) for one, row in rows.items() if row}
 
     def unsettled(self, receivers: Iterable[str]) -> int:
         """Count what waits for these receivers, and what this process has claimed for them.
@@ -190,165 +206,264 @@ class Store:
             OutboxError: the storage does not answer.
 
         """
-        with self._transaction(write=False) as connection:
-            rows = [
-                row
-                for receiver in receivers
-                for row in connection.execute(statements.UNSETTLED, {"receiver": receiver, "owner": self._owner})
+        wanted, owner = list(receivers), self.owner
+        counts: list[int] = self.read(
+            lambda connection: [
+                connection.execute(statements.UNSETTLED, {"receiver": one, "owner": owner}).fetchone()[0]
+                for one in wanted
             ]
-        return sum(count for (count,) in rows)
+        )
+        return sum(counts)
+
+    def read(self, work: Callable[[sqlite3.Connection], Value]) -> Value:
+        """Run what only reads, in this thread; it keeps no other process waiting.
+
+        Raises:
+            OutboxError: the storage does not answer.
+
+        """
+        handle = self._handle
+        with handle.lock:
+            if handle.busy:
+                message = f"{self.name} is in use by this very thread"
+                raise OutboxError(message)
+            try:
+                connection = handle.memory or self._connection(handle)
+                connection.execute("begin")
+                try:
+                    return work(connection)
+                finally:
+                    connection.rollback()
+            except sqlite3.Error as error:
+                raise self._error(error) from error
+
+    def changed_elsewhere(self) -> int:
+        """Return a number that changes when another process has written.
+
+        Raises:
+            OutboxError: the storage does not answer.
+
+        """
+        (version,) = self.read(lambda connection: connection.execute("pragma data_version").fetchone())
+        return int(version)
 
     def close(self) -> None:
         """Give back what is claimed and close the storage; every later call raises OutboxError."""
-        with suppress(OutboxError), self._transaction() as connection:
-            connection.execute(statements.TAKE_BACK, {"owner": self._owner})
+        used = os.getpid() in self._writers
+        if used:
+            self.writer.stop()
         handle = self._handle
         with handle.lock:
+            if used and self.path and not handle.busy:
+                self._return(handle, at_once=True)
+            if used and handle.connection and not handle.busy:
+                with suppress(sqlite3.Error):
+                    _transaction(handle.connection, [lambda connection: lanes.leave(connection, self.owner)])
             self._closed = True
             if not handle.busy:
                 handle.close()
 
     @property
-    def _owner(self) -> str:
-        return f"{os.getpid()}-{self._name}"
+    def _handle(self) -> Handle:
+        """Return this process's handle: neither a connection nor a held lock survives a fork."""
+        pid = os.getpid()
+        return self._handles.get(pid) or self._handles.setdefault(pid, Handle())
 
-    def _settle(self, connection: sqlite3.Connection, delivery_id: str, outcome: Outcome) -> bool:
-        """Settle a delivery, and say whether it was this process that had claimed it."""
-        values = {
-            **outcome.model_dump(),
-            "state": STATES[outcome.state],
-            "id": delivery_id,
-            "now": self.now(),
-            "owner": self._owner,
-        }
-        settled = connection.execute(statements.SETTLE, values).rowcount > 0
-        if not self.durable:
-            connection.execute(statements.FORGET, {"remembered": SETTLED_IN_MEMORY})
-        return settled
+    def _accept(
+        self, connection: sqlite3.Connection, written: Sequence[tuple[Alert, AlertText, _Decide]]
+    ) -> list[Entry]:
+        now, durable = self.now(), self.durable
+        entries: list[Entry] = []
+        for alert, text, decide in written:
+            known = journal.read_known(connection, alert.fingerprint)
+            entry = replace(decide(known, now), durable=durable)
+            if reason := self._refusal(connection, len(entry.waiting)):
+                connection.execute(statements.REFUSE, {"refused": len(entry.waiting)})
+                entry = Entry((), (Held(reason),), known, durable=durable, refused=reason)
+            knows = None if reason else entry.known
+            row = incoming_row(alert, text, entry.waiting, entry.held, knows, now)
+            connection.execute(statements.ACCEPT, row)
+            entries.append(entry)
+        waiting = [one for entry in entries for one in entry.waiting]
+        if waiting and (routine := self.writer.routine):
+            routine.expect({one.delivery.receiver for one in waiting}, now + min(one.max_age for one in waiting))
+        self._accepted += len(entries)
+        if self._accepted >= _FORGET_EVERY or not durable:
+            journal.forget(connection, now, self._accepted, durable=durable)
+            self._accepted = 0
+        return entries
 
-    def _read(self, row: tuple[Any, ...]) -> Delivery | None:
-        try:
-            return read_delivery(row)
-        except ValueError as error:
-            _log.error("the outbox %s holds a delivery that cannot be read, %s: %s", self.path, row[1], error)
-            outcome = Outcome(state="dead", reason=Reason.failed, detail="it cannot be read any more")
-            with suppress(OutboxError), self._transaction() as connection:
-                self._settle(connection, row[1], outcome)  # else it stays claimed, and is given back at the end
-            return None
+    def _refusal(self, connection: sqlite3.Connection, count: int) -> str | None:
+        """Say why so many more cannot be accepted; none if they can. It looks only now and then how many wait."""
+        self._room -= count
+        if count and self._room < 0:
+            (pending,) = connection.execute(statements.PENDING).fetchone()
+            room = self._max_pending - pending
+            self._room = min(room - count, _LOOK_EVERY)
+            if room < count:
+                self._room = 0
+                return f"{self.name} is full: {pending} deliveries wait, and max_pending is {self._max_pending}"
+        return None
 
     def _recent(self, row: tuple[Any, ...]) -> RecentAlert | None:
         try:
             return journal.recent_alert(row)
         except ValueError as error:
-            _log.error("the outbox %s holds an alert that cannot be read: %s", self.path, error)
+            _log.error("%s holds an alert that cannot be read: %s", self.name, error)
             return None
 
-    @contextmanager
-    def _transaction(self, *, write: bool = True) -> Iterator[sqlite3.Connection]:
-        """Run statements in one transaction; storage errors become OutboxError.
+    def commit(self, works: Sequence[Work], *, sync: bool = True) -> list[Done]:
+        """Run work in one transaction, in this thread; in memory, while the file fails.
 
-        One that only reads keeps no other process waiting.
+        Args:
+            works: to run, in this order.
+            sync: whether it is to survive a power cut, if the configuration says so.
+
         """
         handle = self._handle
         with handle.lock:
             if self._closed or handle.busy:
-                message = f"the outbox {self.path} is {'closed' if self._closed else 'in use by this very thread'}"
-                raise OutboxError(message)
+                message = f"{self.name} is {'closed' if self._closed else 'in use by this very thread'}"
+                return [Done(error=OutboxError(message))] * len(works)
             handle.busy = True
             try:
-                connection = handle.connection = handle.connection or self._open()
-                connection.execute("begin immediate" if write else "begin")
-                try:
-                    yield connection
-                    connection.execute("commit")
-                except BaseException:
-                    connection.rollback()  # of what SQLite has not rolled back itself
-                    raise
-            except sqlite3.Error as error:
-                message = f"the outbox {self.path} failed: {error}"
-                raise OutboxError(message) from error
+                return self._commit_somewhere(handle, works, sync=sync)
+            except OutboxError as error:
+                return [Done(error=error)] * len(works)
             finally:
                 handle.busy = False
                 if self._closed:  # by a signal handler, meanwhile
                     handle.close()
 
-    @property
-    def _handle(self) -> Handle:
-        """Return this process's handle: neither a connection nor a held lock survives a fork."""
-        pid = os.getpid()
-        return self._handles.get(pid) or self._handles.setdefault(pid, Handle(file=self.durable))
+    def _open(self, handle: Handle) -> None:
+        """Open the file, and say at once what is no fault of the storage but a mistake."""
+        with handle.lock:
+            try:
+                self._connection(handle)
+            except sqlite3.Error as error:
+                if not self._memory_meanwhile or error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+                    raise self._error(error) from error
+                self._fail(handle, error)
 
-    def _open(self) -> sqlite3.Connection:
-        if self.durable:
-            _create_private(Path(self.path))
-        connection = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+    def _fail(self, handle: Handle, error: Exception) -> None:
+        """Keep deliveries in memory from now on."""
+        handle.close_file()
+        _log.error("%s; deliveries are kept in memory until it works again", self._error(error))
+        handle.memory, handle.failed_at = open_memory(), time.monotonic()
+        handle.broken = _identity(self.path) if _is_broken(error) else None
+
+    def _commit_somewhere(self, handle: Handle, works: Sequence[Work], *, sync: bool) -> list[Done]:
+        if self.path is None and handle.memory is None:
+            handle.memory = open_memory()
+        if self.path and handle.memory:
+            self._return(handle)
+        if handle.memory:
+            return _together(handle.memory, works)
         try:
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            connection = self._connection(handle)
+            self._check_identity(handle)
+            handle.sync(self._durability if sync else "normal")
+            return _together(connection, works)
+        except (sqlite3.Error, OutboxError) as error:
+            if not self._memory_meanwhile or self.path is None:
+                handle.close_file()
+                raise self._error(error) from error
+            self._fail(handle, error)
+        assert handle.memory  # noqa: S101 - that is where it is kept now
+        return _together(handle.memory, works)
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        _use_wal(connection)
-        connection.execute("pragma synchronous = full")
-        (version,) = connection.execute("pragma user_version").fetchone()
-        if version > statements.VERSION:
-            message = f"the outbox {self.path} was written by a newer hookplugin; upgrade, or name another file"
+    def _return(self, handle: Handle, *, at_once: bool = False) -> None:
+        """Go back to the file, if it works again: what was kept in memory meanwhile is moved."""
+        if handle.memory is None or (time.monotonic() - handle.failed_at < AGAIN and not at_once):
+            return
+        handle.failed_at = time.monotonic()
+        if handle.broken and handle.broken == _identity(self.path):  # it will not mend itself
+            return
+        try:
+            connection = self._connection(handle, patience=0.0)
+            connection.execute("begin immediate")
+            moved = move(handle.memory, connection, self.owner, self.now())
+            connection.execute("commit")
+        except (sqlite3.Error, OutboxError):
+            handle.close_file()
+            return
+        handle.memory.close()
+        handle.memory = None
+        _log.warning("%s works again; deliveries that were moved there from memory: %d", self.name, moved)
+
+    def _connection(self, handle: Handle, patience: float = PATIENCE) -> sqlite3.Connection:
+        if self._closed:
+            message = f"{self.name} is closed"
             raise OutboxError(message)
-        connection.execute("begin immediate")
-        for statement in statements.SCHEMA:
-            connection.execute(statement)
-        connection.execute(f"pragma user_version = {statements.VERSION}")
-        _take_back(connection)
-        connection.execute("commit")
+        if self.path is None:
+            handle.memory = handle.memory or open_memory()
+            return handle.memory
+        if handle.connection is None:
+            handle.connection = open_file(self.path, patience)
+            handle.identity = _identity(self.path)
+        return handle.connection
+
+    def _check_identity(self, handle: Handle) -> None:
+        """See that what is open is still there: what is written to a deleted file ends with the process."""
+        if handle.identity != _identity(self.path):
+            message = f"{self.name} was deleted or replaced"
+            raise OutboxError(message)
+
+    def _error(self, error: Exception) -> OutboxError:
+        if isinstance(error, OutboxError):
+            return error
+        hint = "; move it away, and a new one is made" if _is_broken(error) else ""
+        return OutboxError(f"{self.name} failed: {error}{hint}")
 
 
-def _take_back(connection: sqlite3.Connection) -> None:
-    for (owner,) in connection.execute(statements.OWNERS).fetchall():
-        if not _is_alive(owner):
-            connection.execute(statements.TAKE_BACK, {"owner": owner})
+def _together(connection: sqlite3.Connection, works: Sequence[Work]) -> list[Done]:
+    """Run work in one transaction; if some of it fails, each in its own.
 
+    Raises:
+        sqlite3.Error: the storage failed, and nothing of it is stored.
 
-def _create_private(path: Path) -> None:
-    """Create the file for its owner only; SQLite gives its side files the same mode.
-
-    A file that is there is not touched: closing it would drop the locks of every other connection of this process.
     """
     try:
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        message = f"cannot open the outbox {path}: {reason}"
-        raise OutboxError(message) from None
+        return _transaction(connection, works)
+    except Exception as error:
+        if _is_fault(error):
+            raise
+        if len(works) == 1:
+            return [Done(error=_as_outbox_error(error))]
+    return [done for work in works for done in _together(connection, [work])]
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch to the write-ahead log; SQLite does not wait when another process is about to do the same."""
-    deadline = time.monotonic() + _BUSY
-    while True:
-        try:
-            connection.execute("pragma journal_mode = wal")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _is_alive(owner: str) -> bool:
-    """Say whether the process of a claim lives; that it has closed its outbox is no question, it gave all back."""
-    pid, process, _ = owner.split("-")
-    if int(pid) == os.getpid():
-        return process == _PROCESS
+def _transaction(connection: sqlite3.Connection, works: Sequence[Work]) -> list[Done]:
+    patiently(lambda: connection.execute("begin immediate"), PATIENCE)
     try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+        done = [Done(work(connection)) for work in works]
+        connection.execute("commit")
+    except BaseException:
+        connection.rollback()  # of what SQLite has not rolled back itself
+        raise
+    return done
+
+
+def _is_fault(error: Exception) -> bool:
+    """Say whether it is the storage that failed, and not what was asked of it."""
+    ours = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.NotSupportedError)
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, ours)
+
+
+def _is_broken(error: Exception) -> bool:
+    """Say whether the file is damaged, so that it will not work again by itself."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    """Return what tells a file from another one under the same name; none if there is none."""
+    try:
+        found = path.stat() if path else None
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found else None
+
+
+def _as_outbox_error(error: Exception) -> Exception:
+    return OutboxError(f"the outbox refused it: {error}") if isinstance(error, sqlite3.Error) else error

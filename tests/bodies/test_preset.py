@@ -181,6 +181,17 @@ def test_any_alert_gives_strict_json_with_its_content_verbatim(alert: Alert) -> 
     assert {key: found.get(key) for key in fallback if key != "fallback"} | {"fallback": "x"} == fallback
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_many_alerts_are_a_list_of_what_each_would_be_alone(count: int) -> None:
+    some = [one for number in range(count) for one in deliveries(Alert(content=f"alert {number}", id=number))]
+    for many, alone in (
+        (render_body("hertzbeat", some, {}, many=True), [render_body("hertzbeat", [one], {}) for one in some]),
+        (render_fallback(some, "x", many=True), [render_fallback([one], "x") for one in some]),
+    ):
+        assert many.content_type == "application/json"
+        assert json.loads(many.content) == [strictly(body) for body in alone]
+
+
 def test_the_fallback_says_what_every_receiver_needs_and_why_it_came() -> None:
     alert = Alert(id=7, content="disk full", target="available", priority="emergency", tags={"env": "prod"})
     body = render_fallback(deliveries(alert), "body 'chat' failed: KeyError")

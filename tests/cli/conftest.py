@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,14 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def configure(tmp_path: Path) -> Callable[..., None]:
-    """Write hookplugin.yaml: receivers by name and URL, and one strategy that names them all."""
+    """Write hookplugin.yaml: receivers by name and URL, one strategy that names them all, and keys of the file."""
 
-    def write(receivers: dict[str, str], **strategy: Any) -> None:
+    def write(receivers: dict[str, str], keys: Mapping[str, Any] | None = None, **strategy: Any) -> None:
         config = {
             "outbox": "sqlite:///outbox.db",
             "receivers": [{"name": name, "url": url, "timeout": {"total": "2s"}} for name, url in receivers.items()],
             "strategies": [{"name": "all", "receivers": list(receivers), **strategy}],
+            **(keys or {}),
         }
         (tmp_path / "hookplugin.yaml").write_text(json.dumps(config), encoding="utf-8")
 

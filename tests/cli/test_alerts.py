@@ -79,7 +79,7 @@ def test_alerts_are_listed_with_what_became_of_each_and_why_nobody_heard(
         ("sqlite:///new.db", ("--since", "9999-12-31T23:59:59-12:00"), (2, "neither a duration like 2h, nor a time")),
         ("sqlite:///:memory:", (), (0, "the outbox is in memory: ")),
         ("sqlite:///:memory:", ("--json",), (0, "[]\n")),
-        ("sqlite:///hookplugin.yaml", (), (1, "failed: file is not a database\n")),
+        ("sqlite:///hookplugin.yaml", (), (1, "file is not a database; move it away, and a new one is made\n")),
     ],
 )
 def test_a_list_of_what_is_not_there_creates_nothing(

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,9 +173,86 @@ def test_what_a_fire_that_was_killed_has_left_is_made_by_the_next(
                 process.wait()
     httpserver.expect_request("/ops").respond_with_data(status=200)
     configure({"ops": httpserver.url_for("/ops")})
-    assert run("fire", stdin=b"[]").returncode == 0
-    ((request, _),) = httpserver.log
-    assert json.loads(request.get_data())["content"] == "a"
+    assert run("fire", stdin=b'{"content": "b"}').returncode == 0
+    assert sorted(json.loads(request.get_data())["content"] for request, _ in httpserver.log) == ["a", "b"]
+
+
+def test_what_cannot_be_delivered_yet_waits_in_the_outbox_and_the_next_fire_goes_on_with_it(
+    run: Run, configure: Callable[..., None], httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    httpserver.expect_ordered_request("/ops").respond_with_data("busy", status=503)
+    httpserver.expect_request("/ops").respond_with_data()
+    configure({"ops": httpserver.url_for("/ops")})
+    done = run("fire", "--wait", "300ms", stdin=b'{"content": "a", "target": "a"}')
+    assert done.returncode == 1
+    assert "pending" in done.stdout
+    assert done.stdout.endswith("waiting in the outbox: 1; `hookplugin worker` goes on with them\n")
+    sent = [request.headers["webhook-id"] for request, _ in httpserver.log]
+    time.sleep(1.2)  # until the second attempt is due
+    assert run("fire", stdin=b'{"content": "b", "target": "b"}').returncode == 0
+    first, *others = [request.headers["webhook-id"] for request, _ in httpserver.log]
+    assert sent == [first]
+    assert (others.count(first), len(others)) == (1, 2)
+
+
+def test_what_is_queued_is_stored_and_left_to_others(
+    run: Run, configure: Callable[..., None], httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/ops").respond_with_data()
+    configure({"ops": httpserver.url_for("/ops")})
+    done = run("fire", "--queue", "--json", stdin=b'[{"content": "a"}, {"content": "b"}]')
+    answer = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert ([one["state"] for one in answer["deliveries"]], answer["durable"]) == (["pending"] * 2, True)
+    assert run("fire", "--queue", stdin=b'{"content": "c"}').returncode == 0
+    assert httpserver.log == []
+    assert run("fire", stdin=b'{"content": "d"}').returncode == 0
+    assert sorted(json.loads(request.get_data())["content"] for request, _ in httpserver.log) == ["a", "b", "c", "d"]
+
+
+def test_what_is_queued_needs_a_file(run: Run, configure: Callable[..., None]) -> None:
+    configure({"ops": "http://127.0.0.1:9/"}, {"outbox": "sqlite:///:memory:"})
+    done = run("fire", "--queue", stdin=b'{"content": "a"}')
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "--queue needs an outbox file: what waits in memory ends with this command\n"
+
+
+def test_fire_ends_with_1_when_the_outbox_is_full(run: Run, configure: Callable[..., None], tmp_path: Path) -> None:
+    configure({"ops": "http://127.0.0.1:9/"}, {"max_pending": 1})
+    alerts = b'[{"content": "taken"}, {"content": "refused"}]'
+    done = run("fire", "--queue", "--json", stdin=alerts)
+    answer = json.loads(done.stdout)
+    reason = f"the outbox {tmp_path}/outbox.db is full: 1 deliveries wait, and max_pending is 1"
+    assert done.returncode == 1
+    assert ([one["content"] for one in answer["deliveries"]], answer["durable"]) == (["taken"], True)
+    assert [(one["content"], one["reason"]) for one in answer["refused"]] == [("refused", reason)]
+
+
+def test_check_says_what_nobody_could_deliver_and_who_would_hear_in_a_circle(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hookplugin.yaml").write_text(
+        "dispatch: false\ndefaults: {rate: 1/s}\nreceivers:\n"
+        "  - {name: a, url: 'http://h/', fallback: b}\n  - {name: b, url: 'http://h/', fallback: a}\n"
+    )
+    done = run("check")
+    end = "nobody would hear at its end"
+    assert done.returncode == 2
+    assert done.stdout.splitlines() == [
+        "hookplugin.yaml:1: dispatch: needs an outbox file: nobody else could deliver what waits in memory",
+        f"hookplugin.yaml:4: receivers[0].fallback: goes in a circle, 'a' → 'b' → 'a': {end}",
+        f"hookplugin.yaml:5: receivers[1].fallback: goes in a circle, 'b' → 'a' → 'b': {end}",
+    ]
+
+
+def test_check_knows_that_a_fallback_hears_something(run: Run, configure: Callable[..., None], tmp_path: Path) -> None:
+    configure({"ops": "http://127.0.0.1:9/"})
+    path = tmp_path / "hookplugin.yaml"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["receivers"][0]["fallback"] = "pager"
+    config["receivers"].append({"name": "pager", "url": "http://127.0.0.1:9/"})
+    path.write_text(json.dumps(config), encoding="utf-8")
+    done = json.loads(run("check", "--json").stdout)
+    assert (done["ok"], done["warnings"]) == (True, [])
 
 
 @pytest.mark.parametrize(

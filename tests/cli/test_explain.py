@@ -205,7 +205,8 @@ def test_a_broken_outbox_is_noted_and_left_alone(run: Run, configure: Callable[.
     assert done.returncode == 0
     assert [one["matched"] for one in found["strategies"]] == [True]
     (note,) = found["notes"]
-    assert "file is not a database: what was told before is not known" in note
+    advice = "move it away, and a new one is made: what was told before is not known"
+    assert note == f"the outbox {tmp_path}/outbox.db failed: file is not a database; {advice}"
     assert (tmp_path / "outbox.db").read_bytes() == b"garbage" * 100
 
 

@@ -59,12 +59,12 @@ def arrivals(httpserver: HTTPServer) -> Arrivals:
 
 
 @pytest.fixture
-def leave(tmp_path: Path) -> Callable[[str], None]:
+def leave(tmp_path: Path) -> Callable[..., None]:
     """Store a delivery as another process does that has no time left to make it."""
 
-    def leave_delivery(content: str) -> None:
+    def leave_delivery(content: str, receiver: str = "ops") -> None:
         store = Store(f"sqlite:///{tmp_path}/outbox.db")
-        accept(store, Delivery(id=content, alert=Alert(content=content), receiver="ops", body="hertzbeat"))
+        accept(store, Delivery(id=content, alert=Alert(content=content), receiver=receiver, body="hertzbeat"))
         store.close()
 
     return leave_delivery
@@ -72,7 +72,7 @@ def leave(tmp_path: Path) -> Callable[[str], None]:
 
 def test_a_worker_delivers_what_others_leave_and_reloads_what_is_right(
     configure: Callable[..., None],
-    leave: Callable[[str], None],
+    leave: Callable[..., None],
     arrivals: Arrivals,
     httpserver: HTTPServer,
     tmp_path: Path,
@@ -142,7 +142,7 @@ def test_signals_in_quick_succession_are_all_heard_and_the_last_ends_the_worker(
 
 def test_a_worker_takes_over_what_a_process_had_on_the_wire_when_it_was_killed(
     configure: Callable[..., None],
-    leave: Callable[[str], None],
+    leave: Callable[..., None],
     arrivals: Arrivals,
     httpserver: HTTPServer,
     tmp_path: Path,
@@ -150,16 +150,19 @@ def test_a_worker_takes_over_what_a_process_had_on_the_wire_when_it_was_killed(
     command = [str(Path(sys.executable).with_name("hookplugin")), "fire"]
     with socket.create_server(("127.0.0.1", 0)) as silent:
         configure({"ops": f"http://127.0.0.1:{silent.getsockname()[1]}/"})
+        path = tmp_path / "hookplugin.yaml"
+        patient = path.read_text(encoding="utf-8").replace('"total": "2s"', '"total": "1m", "read": "1m"')
+        path.write_text(patient, encoding="utf-8")
         with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=tmp_path) as firing:
             assert firing.stdin
             firing.stdin.write(b'{"content": "on the wire"}')
             firing.stdin.close()
             silent.settimeout(PATIENCE)
             with silent.accept()[0]:  # it has claimed and is sending
-                configure({"ops": httpserver.url_for("/one")})
+                configure({"ops": httpserver.url_for("/one"), "dev": httpserver.url_for("/two")})
                 with working(tmp_path) as worker:
-                    leave("left")
-                    assert arrivals.get(timeout=PATIENCE) == ("/one", "left")
+                    leave("left", "dev")  # of which the other process knows nothing
+                    assert arrivals.get(timeout=PATIENCE) == ("/two", "left")
                     assert arrivals.empty()  # the other process lives
                     firing.kill()
                     firing.wait()
@@ -170,7 +173,7 @@ def test_a_worker_takes_over_what_a_process_had_on_the_wire_when_it_was_killed(
 
 
 def test_a_worker_that_is_told_to_end_makes_what_it_has_begun(
-    configure: Callable[..., None], leave: Callable[[str], None], httpserver: HTTPServer, tmp_path: Path
+    configure: Callable[..., None], leave: Callable[..., None], httpserver: HTTPServer, tmp_path: Path
 ) -> None:
     begun, told = threading.Event(), threading.Event()
 
@@ -193,6 +196,50 @@ def test_a_worker_that_is_told_to_end_makes_what_it_has_begun(
     store.close()
     assert outcome
     assert outcome.state == "delivered"
+
+
+def test_a_worker_delivers_what_processes_fire_that_do_not_dispatch(
+    configure: Callable[..., None], run: Run, arrivals: Arrivals, httpserver: HTTPServer, tmp_path: Path
+) -> None:
+    configure({"ops": httpserver.url_for("/one")}, {"dispatch": False})
+    assert run("fire", "--wait", "100ms", stdin=b'{"content": "before"}').returncode == 1
+    assert arrivals.empty()
+    with working(tmp_path) as worker:
+        assert arrivals.get(timeout=PATIENCE) == ("/one", "before")
+        done = run("fire", "--json", stdin=b'{"content": "beside"}')
+        assert arrivals.get(timeout=PATIENCE) == ("/one", "beside")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.communicate() == (BEGUN, "")
+    assert (done.returncode, [one["state"] for one in json.loads(done.stdout)["deliveries"]]) == (0, ["delivered"])
+    assert arrivals.empty()
+
+
+def test_what_a_worker_could_not_deliver_yet_is_made_by_the_next_under_the_same_id(
+    configure: Callable[..., None], leave: Callable[..., None], httpserver: HTTPServer, tmp_path: Path
+) -> None:
+    tried = threading.Event()
+
+    def fail(_: Request) -> Response:
+        tried.set()
+        return Response(status=503)
+
+    httpserver.expect_request("/down").respond_with_handler(fail)
+    httpserver.expect_oneshot_request("/one").respond_with_data()
+    configure({"ops": httpserver.url_for("/down")})
+    leave("x")
+    with working(tmp_path) as worker:
+        assert tried.wait(PATIENCE)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.communicate() == (f"{BEGUN}1 deliveries wait for the next start\n", "")
+        assert worker.returncode == 0
+    configure({"ops": httpserver.url_for("/one")})
+    with working(tmp_path), httpserver.wait(timeout=PATIENCE) as waited:
+        pass
+    assert waited.result
+    assert [(request.path, request.headers["webhook-id"]) for request, _ in httpserver.log] == [
+        ("/down", "x"),
+        ("/one", "x"),
+    ]
 
 
 def test_a_worker_has_nothing_to_do_without_a_file(run: Run, tmp_path: Path) -> None:

@@ -2,47 +2,60 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from pytest_httpserver import HTTPServer
-from storing import accept
+from storing import accept, receivers
 from werkzeug import Request, Response
 
 from hookplugin.delivery.deliverer import Deliverer
-from hookplugin.delivery.dispatcher import Dispatcher, Work
+from hookplugin.delivery.dispatcher import Dispatcher
 from hookplugin.delivery.receiver import Receiver
-from hookplugin.outbox.store import OutboxError, Store
+from hookplugin.delivery.retry import Attempt
+from hookplugin.delivery.round import Work
+from hookplugin.outbox.rows import Claimed
+from hookplugin.outbox.store import Store
 from hookspecs import Alert, Delivery, Outcome, Reason
 
 DELIVERED = Outcome(state="delivered", status=200)
-DEAD = Outcome(state="dead", reason=Reason.server_error, status=500, detail="no")
+DEAD = Outcome(state="dead", reason=Reason.client_error, status=404, detail="no such hook")
 WAIT = 20.0
+
+
+def work(limits: Mapping[str, int], deliver: Callable[[Delivery], Outcome]) -> Work:
+    """Return what says that receivers take so many requests at once, and how each delivery is made."""
+
+    def attempt(claimed: Claimed) -> Attempt:
+        (delivery,) = claimed.deliveries
+        return Attempt(deliver(delivery))
+
+    known = {name: receivers(name, max_in_flight=limit)[name] for name, limit in limits.items()}
+    return Work(known, attempt)
 
 
 class Harness:
     """An outbox in memory, its dispatcher, and what became of the deliveries."""
 
-    def __init__(self, limits: Mapping[str, int], deliver: Callable[[Delivery], Outcome]) -> None:
-        self.store = Store("sqlite:///:memory:")
+    def __init__(self, work: Work, url: str = "sqlite:///:memory:") -> None:
+        self.store = Store(url)
         self.settled: list[tuple[str, Outcome]] = []
-        self.dispatcher = Dispatcher(
-            self.store, Work(limits, deliver), lambda one, out: self.settled.append((one.id, out))
-        )
+        self.dispatcher = Dispatcher(self.store, work, lambda one, out: self.settled.append((one.id, out)))
 
     def fire(self, receiver: str, count: int = 1) -> list[str]:
         deliveries = [
-            Delivery(id=f"{receiver}{number}", alert=Alert(content="x"), receiver=receiver, body="hertzbeat")
-            for number in range(count)
+            Delivery(id=name, alert=Alert(content=name), receiver=receiver, body="hertzbeat")
+            for name in (f"{receiver}{number}" for number in range(count))
         ]
         accept(self.store, *deliveries)
-        self.dispatcher.wake()
         return [one.id for one in deliveries]
 
 
@@ -54,17 +67,18 @@ def make() -> Iterator[Make]:
     before = set(threading.enumerate())
     made: list[Harness] = []
 
-    def make_harness(limits: Mapping[str, int], deliver: Callable[[Delivery], Outcome]) -> Harness:
-        made.append(Harness(limits, deliver))
+    def make_harness(
+        limits: Mapping[str, int], deliver: Callable[[Delivery], Outcome], url: str = "sqlite:///:memory:"
+    ) -> Harness:
+        made.append(Harness(work(limits, deliver), url))
         return made[-1]
 
     yield make_harness
     for harness in made:
         harness.dispatcher.close(0)
+        harness.store.close()
     for thread in set(threading.enumerate()) - before:
         thread.join(WAIT)
-    for harness in made:
-        harness.store.close()
 
 
 @pytest.fixture
@@ -74,8 +88,9 @@ def server() -> Iterator[HTTPServer]:
 
 
 def ours() -> list[str]:
-    """Return the names of the threads that a dispatcher has started."""
-    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("hookplugin"))
+    """Return the names of the threads that a dispatcher and its store keep."""
+    names = {"hookplugin-outbox", "hookplugin-sender"}
+    return sorted(thread.name for thread in threading.enumerate() if thread.name in names)
 
 
 def test_what_is_accepted_is_delivered_settled_and_announced(make: Make) -> None:
@@ -127,8 +142,10 @@ def test_no_receiver_gets_more_requests_at_once_than_it_takes(make: Make, server
         return Response()
 
     server.expect_request("/hook").respond_with_handler(answer)
-    receiver = Receiver.model_validate({"name": "ops", "url": server.url_for("/hook"), "timeout": {"read": WAIT}})
-    harness = make({"ops": limit}, Deliverer([receiver], {}).deliver)
+    settings = {"name": "ops", "url": server.url_for("/hook"), "timeout": {"read": WAIT}, "max_in_flight": limit}
+    receiver = Receiver.model_validate(settings)
+    harness = make({}, lambda _: DEAD)
+    harness.dispatcher.take(Work({"ops": receiver}, Deliverer([receiver], {}).deliver))
     ids = harness.fire("ops", 12)
     assert full.wait(WAIT)
     assert harness.store.unsettled(["ops"]) == 12
@@ -168,7 +185,7 @@ def test_threads_start_with_the_first_alert_and_no_more_than_are_needed(make: Ma
     ids = harness.fire("ops", 9)
     for _ in range(3):
         assert started.acquire(timeout=WAIT)
-    assert ours() == ["hookplugin-dispatcher", *["hookplugin-sender"] * 3]
+    assert ours() == ["hookplugin-outbox", *["hookplugin-sender"] * 3]
     release.set()
     harness.dispatcher.wait(ids, WAIT)
     assert len(ours()) == 4
@@ -179,6 +196,7 @@ def test_closing_ends_every_thread(make: Make) -> None:
     harness = make({"ops": 3}, lambda _: DELIVERED)
     harness.fire("ops", 9)
     assert harness.dispatcher.close(WAIT) == 0
+    harness.store.close()
     for thread in set(threading.enumerate()) - before:
         thread.join(WAIT)
     assert set(threading.enumerate()) <= before
@@ -228,8 +246,10 @@ def test_waiting_ends_with_the_time_and_says_what_has_no_outcome_yet(make: Make)
     release.set()
 
 
-def test_an_idle_dispatcher_does_nothing(make: Make) -> None:
-    harness = make({"ops": 4}, lambda _: DELIVERED)
+@pytest.mark.parametrize("durable", [True, False])
+def test_an_idle_dispatcher_does_nothing(make: Make, tmp_path: Path, *, durable: bool) -> None:
+    url = f"sqlite:///{tmp_path}/outbox.db" if durable else "sqlite:///:memory:"
+    harness = make({"ops": 4}, lambda _: DELIVERED, url)
     harness.dispatcher.wait(harness.fire("ops", 9), WAIT)
     threads, spent = ours(), time.process_time()
     threading.Event().wait(0.5)
@@ -246,7 +266,7 @@ def test_a_system_without_threads_keeps_what_is_accepted_for_later(
         ids = harness.fire("ops")
     finally:
         threading.stack_size(size)
-    assert "what is accepted waits in the outbox" in caplog.text
+    assert "there is no thread for the outbox" in caplog.text
     assert harness.store.outcomes(ids) == {"ops0": None}
     harness.dispatcher.wake()
     assert harness.dispatcher.wait(ids, WAIT) == {"ops0": DELIVERED}
@@ -289,7 +309,7 @@ def test_a_host_works_in_a_process_that_was_forked(
     assert len(server.log) == len(done.stdout.splitlines())
 
 
-def test_many_slow_receivers_leave_places_for_a_healthy_one() -> None:
+def test_many_slow_receivers_leave_places_for_a_healthy_one(make: Make) -> None:
     """More than any fixed number of threads would serve."""
     release, healthy = threading.Event(), threading.Event()
 
@@ -297,53 +317,45 @@ def test_many_slow_receivers_leave_places_for_a_healthy_one() -> None:
         if delivery.receiver == "healthy":
             healthy.set()
         else:
-            release.wait(30)
+            release.wait(WAIT)
         return Outcome(state="delivered")
 
-    store = Store("sqlite:///:memory:")
-    limits = {"slow": 100, "healthy": 1}
-    dispatcher = Dispatcher(store, Work(limits, deliver), lambda *_: None)
-    alert = Alert(content="x")
-    slow = [Delivery(id=str(number), alert=alert, receiver="slow", body="hertzbeat") for number in range(100)]
-    accept(store, *slow)
-    dispatcher.wake()
-    accept(store, Delivery(id="good", alert=alert, receiver="healthy", body="hertzbeat"))
-    dispatcher.wake()
-    assert healthy.wait(20)
+    harness = make({"slow": 100, "healthy": 1}, deliver)
+    harness.fire("slow", 100)
+    harness.fire("healthy")
+    assert healthy.wait(WAIT)
     release.set()
-    assert dispatcher.close(20) == 0
-    store.close()
+    assert harness.dispatcher.close(WAIT) == 0
 
 
-class Forgetful(Store):
-    """Fail to store the first outcome."""
-
-    failures = 1
-
-    def settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        if self.failures:
-            self.failures -= 1
-            message = "the disk is full"
-            raise OutboxError(message)
-        super().settle(delivery, outcome)
-
-
-def test_an_outcome_that_could_not_be_stored_is_stored_later_and_nothing_is_made_twice() -> None:
+def test_an_outcome_that_could_not_be_stored_is_stored_later_and_nothing_is_made_twice(tmp_path: Path) -> None:
     made: list[str] = []
+    fails = threading.Event()
+    path = tmp_path / "outbox.db"
+
+    def rename(before: str, after: str) -> None:
+        with closing(sqlite3.connect(path, timeout=WAIT)) as connection, connection:
+            connection.execute(f"alter table {before} rename to {after}")
 
     def deliver(delivery: Delivery) -> Outcome:
         made.append(delivery.id)
-        return Outcome(state="delivered")
+        if len(made) == 1:
+            rename("outbox", "lost")  # from now on it fails
+            fails.set()
+        return DELIVERED
 
-    store = Forgetful("sqlite:///:memory:")
-    dispatcher = Dispatcher(store, Work({"ops": 1}, deliver), lambda *_: None)
+    store = Store(f"sqlite:///{path}", memory_meanwhile=False)
+    settled: list[str] = []
+    dispatcher = Dispatcher(store, work({"ops": 1}, deliver), lambda one, _: settled.append(one.id))
     accept(store, Delivery(id="a", alert=Alert(content="x"), receiver="ops", body="hertzbeat"))
-    dispatcher.wake()
-    outcomes = dispatcher.wait(["a"], 20)
-    assert outcomes["a"]
-    assert made == ["a"]
-    assert dispatcher.close(20) == 0
+    assert fails.wait(WAIT)
+    time.sleep(0.3)
+    assert (made, settled) == (["a"], [])
+    rename("lost", "outbox")
+    assert dispatcher.wait(["a"], WAIT) == {"a": DELIVERED}
+    assert dispatcher.close(WAIT) == 0
     store.close()
+    assert (made, settled) == (["a"], ["a"])
 
 
 FORK_EARLY = """
@@ -434,7 +446,7 @@ def test_what_was_claimed_goes_on_as_it_was_begun_and_what_is_claimed_later_is_m
     harness = make({"ops": 2}, old.deliver)
     ids = harness.fire("ops", 5)
     old.begins(2)
-    harness.dispatcher.work = Work({"ops": 2, "fast": 1}, new.deliver)
+    harness.dispatcher.take(work({"ops": 2, "fast": 1}, new.deliver))
     fast = harness.dispatcher.wait(harness.fire("fast"), WAIT)
     assert fast == {"fast0": new.outcome}
     old.may.release(2)
@@ -449,7 +461,7 @@ def test_a_receiver_that_takes_more_at_once_gets_more_beside_those_that_are_unde
     harness = make({"ops": 1}, old.deliver)
     ids = harness.fire("ops", 9)
     old.begins(1)
-    harness.dispatcher.work = Work({"ops": 3, "fast": 1}, new.deliver)
+    harness.dispatcher.take(work({"ops": 3, "fast": 1}, new.deliver))
     harness.dispatcher.wake()
     new.begins(2)
     harness.dispatcher.wait(harness.fire("fast"), WAIT)  # it has looked once more
@@ -465,7 +477,7 @@ def test_a_receiver_that_takes_fewer_at_once_gets_none_until_enough_of_those_und
     harness = make({"ops": 3}, old.deliver)
     ids = harness.fire("ops", 6)
     old.begins(3)
-    harness.dispatcher.work = Work({"ops": 1, "fast": 1, "quick": 1}, new.deliver)
+    harness.dispatcher.take(work({"ops": 1, "fast": 1, "quick": 1}, new.deliver))
     harness.dispatcher.wait(harness.fire("fast"), WAIT)  # it has looked at the new limits
     new.begins(0)
     old.may.release(2)
@@ -484,13 +496,13 @@ def test_a_receiver_that_is_configured_no_more_is_left_alone_until_it_comes_back
     harness = make({"ops": 1}, old.deliver)
     ops = harness.fire("ops", 3)
     old.begins(1)
-    harness.dispatcher.work = Work({"dev": 1}, lambda _: DELIVERED)
+    harness.dispatcher.take(work({"dev": 1}, lambda _: DELIVERED))
     old.may.release()
     assert harness.dispatcher.wait(ops[:1], WAIT) == {ops[0]: old.outcome}
     dev = harness.fire("dev", 3)
     assert harness.dispatcher.wait(dev, WAIT) == dict.fromkeys(dev, DELIVERED)
     assert harness.store.outcomes(ops[1:]) == dict.fromkeys(ops[1:])
-    harness.dispatcher.work = Work({"ops": 1}, lambda _: DEAD)
+    harness.dispatcher.take(work({"ops": 1}, lambda _: DEAD))
     harness.dispatcher.wake()
     assert harness.dispatcher.wait(ops[1:], WAIT) == dict.fromkeys(ops[1:], DEAD)
 
@@ -500,7 +512,7 @@ def test_closing_waits_for_what_is_under_way_to_a_receiver_that_is_configured_no
     harness = make({"ops": 1}, old.deliver)
     harness.fire("ops", 2)
     old.begins(1)
-    harness.dispatcher.work = Work({}, old.deliver)
+    harness.dispatcher.take(work({}, old.deliver))
     threading.Timer(0.05, old.may.release).start()
     assert harness.dispatcher.close(WAIT) == 0
     assert harness.settled == [("ops0", old.outcome)]
@@ -513,8 +525,15 @@ def test_closing_counts_what_is_under_way_to_a_receiver_that_is_configured_no_mo
     harness = make({"ops": 1}, gate.deliver)
     harness.fire("ops")
     gate.begins(1)
-    harness.dispatcher.work = Work({"dev": 0}, gate.deliver)
+    waits = threading.Event()
+
+    def deliver(_: Delivery) -> Outcome:
+        waits.wait(WAIT)
+        return DELIVERED
+
+    harness.dispatcher.take(work({"dev": 1}, deliver))
     harness.fire("dev", 2)
     left = harness.dispatcher.close(0)
     gate.may.release()
+    waits.set()
     assert left == 3

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from hookplugin.delivery.receiver import RESERVED_HEADERS, Defaults, Receiver
+from hookspecs import Alert, Delivery
 
 URL = "https://hooks.example.com/alerts"
 SECRET = "S3CR3T"
@@ -116,6 +117,13 @@ def test_a_header_may_be_empty_and_hold_spaces_inside() -> None:
         ({"timeout": {"read": "-1s"}}, "not a duration"),
         ({"timeout": {"write": "1s"}}, "Extra inputs"),
         ({"url": None}, "valid string"),
+        ({"retry": {"max_age": 0}}, "not a duration"),
+        ({"retry": {"most": 3}}, "Extra inputs"),
+        ({"batch": {"max": 0}}, "greater than or equal to 1"),
+        ({"batch": {"max": 501}}, "less than or equal to 500"),
+        ({"batch": {"wait": "301s"}}, "should be at most 5m"),
+        ({"batch": {"wait": "soon"}}, "not a duration"),
+        ({"fallback": " "}, "at least 1 character"),
     ],
 )
 def test_a_mistake_is_refused_in_words_that_hold_no_secret(settings: dict[str, Any], words: str) -> None:
@@ -171,6 +179,32 @@ def test_each_bound_of_the_timeout_is_inherited_by_itself() -> None:
     assert (merged.connect, merged.read, merged.total) == (0.5, 2.0, 60.0)
     inherited = receiver().over(shared).timeout
     assert (inherited.connect, inherited.read, inherited.total) == (1.0, 5.0, 60.0)
+
+
+def test_limits_and_a_fallback_are_inherited_but_nobody_falls_back_to_itself() -> None:
+    shared = defaults(retry={"max_age": "1h"}, batch={"wait": "1s", "max": 9}, rate="2/s", fallback="pager")
+    merged = receiver(rate="1/s").over(shared)
+    assert (merged.retry.max_age, merged.batch, merged.rate, merged.fallback) == (3600, shared.batch, 1, "pager")
+    assert receiver(name="pager").over(shared).fallback is None
+    assert receiver(batch=None, fallback=None).over(shared).model_dump(include={"batch", "fallback"}) == {
+        "batch": None,
+        "fallback": None,
+    }
+
+
+@pytest.mark.parametrize(("settings", "wait"), [({}, 0), ({"batch": {"wait": "7s"}}, 7), ({"batch": {}}, 5)])
+def test_a_delivery_waits_for_its_batch_and_until_its_max_age(settings: dict[str, Any], wait: float) -> None:
+    delivery = Delivery(id="a", alert=Alert(content="x"), receiver="ops", body="hertzbeat")
+    waiting = receiver(retry={"max_age": "2m"}, **settings).waiting(delivery)
+    assert (waiting.delivery, waiting.max_age, waiting.wait) == (delivery, 120, wait)
+
+
+def test_the_mark_tells_a_url_from_another_and_not_what_it_is() -> None:
+    one, same = receiver(url=f"{URL}/{SECRET}"), receiver(url=f"{URL}/{SECRET}", body="chat", max_in_flight=1)
+    others = [receiver(url=f"{URL}/{SECRET}2"), receiver(url=f"{URL}/{SECRET}", name="dev")]
+    assert one.mark == same.mark
+    assert one.mark not in {other.mark for other in others}
+    assert SECRET not in one.mark
 
 
 def test_headers_are_joined_and_the_receivers_own_win_in_any_case() -> None:

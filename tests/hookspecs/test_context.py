@@ -82,6 +82,8 @@ def test_a_context_cannot_be_changed(field: str) -> None:
 def test_outcomes_are_announced_to_whom_the_host_names_and_to_nobody_else() -> None:
     delivery = Delivery(id="1", alert=Alert(content="a"), receiver="ops", body="hertzbeat")
     heard: list[Any] = []
-    Context().announce(delivery, Outcome(state="delivered"))
-    Context(announce=lambda *told: heard.append(told)).announce(delivery, Outcome(state="dead"))
+    context = Context(announce=lambda *told: heard.append(told)).with_settings({})
+    assert context.announce
+    context.announce(delivery, Outcome(state="dead"))
     assert heard == [(delivery, Outcome(state="dead"))]
+    assert Context().announce is None

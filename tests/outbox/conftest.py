@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from storing import Clock
 
-from hookplugin.outbox.store import MEMORY, Store
+from hookplugin.outbox.opening import MEMORY
+from hookplugin.outbox.store import Store
 
 
 @pytest.fixture

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sqlite3
-import stat
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from pytest_httpserver import HTTPServer
-from storing import ALERTS, TESTS, Clock, accept, exact, processes_in_turn
+from storing import ALERTS, TESTS, Clock, Turns, accept, exact, ids, receivers
 
 from hookplugin import Host
-from hookplugin.outbox.store import SETTLED_IN_MEMORY, OutboxError, Store
+from hookplugin.delivery.dispatcher import Dispatcher
+from hookplugin.delivery.retry import Attempt
+from hookplugin.delivery.round import Work
+from hookplugin.outbox import lanes
+from hookplugin.outbox.lanes import Wanted
+from hookplugin.outbox.opening import MEMORY, OutboxError
+from hookplugin.outbox.rows import Claimed
+from hookplugin.outbox.store import Store
 from hookspecs import Alert, Delivery, Outcome, Reason
 
 ALERT = Alert(content="disk full", target="db1", tags={"env": "prod", "disk": 3})
 DELIVERED = Outcome(state="delivered", status=204, milliseconds=12.5, detail="fine")
-DEAD = Outcome(state="dead", reason=Reason.timeout, detail="no complete answer in time")
-MEMORY = "sqlite:///:memory:"
+DEAD = Outcome(state="dead", reason=Reason.client_error, status=404, detail="no such hook")
 
 
 @pytest.fixture
@@ -41,12 +47,10 @@ def run() -> Callable[..., str]:
     return run_code
 
 
-def delivery(delivery_id: str, receiver: str = "ops", alert: Alert = ALERT) -> Delivery:
+def delivery(delivery_id: str, receiver: str = "ops", alert: Alert | None = None) -> Delivery:
+    """Return a delivery, of an alert of its own unless one is given."""
+    alert = alert or ALERT.model_copy(update={"fingerprint": delivery_id})
     return Delivery(id=delivery_id, alert=alert, receiver=receiver, body="hertzbeat", strategies=("all", "night"))
-
-
-def ids(deliveries: list[Delivery]) -> list[str]:
-    return [one.id for one in deliveries]
 
 
 def stored(path: Path) -> list[str]:
@@ -59,89 +63,123 @@ def stored(path: Path) -> list[str]:
 
 def test_what_was_accepted_is_claimed_as_it_was_with_its_attempt_counted(store: Store) -> None:
     accept(store, delivery("a"))
-    assert store.claim({"ops": 1}) == [delivery("a").model_copy(update={"attempts": 1})]
+    (claimed,) = Turns(store, "ops").claim()
+    assert claimed.deliveries == (delivery("a").model_copy(update={"attempts": 1}),)
+    assert (claimed.id, claimed.content) == ("a", None)
 
 
 def test_a_delivery_is_claimed_once(store: Store) -> None:
     accept(store, delivery("a"))
-    assert [ids(store.claim({"ops": 9})) for _ in range(2)] == [["a"], []]
+    turns = Turns(store, "ops")
+    assert [ids(one.claim()) for one in (turns, turns, Turns(store, "ops"))] == [["a"], [], []]
 
 
 def test_each_receiver_has_its_own_room_and_the_oldest_go_first(store: Store, clock: Clock) -> None:
+    def claim(receiver: str, room: int) -> list[str]:
+        wanted = Wanted(receiver, room)
+        (done,) = store.commit([lambda connection: lanes.claim(connection, wanted, store.owner, clock.time)])
+        return ids(taken.read() for taken in done.value)
+
     for number in range(4):
         clock.time += 1
         accept(store, delivery(f"ops{number}"), delivery(f"dev{number}", "dev"), delivery(f"other{number}", "other"))
-    assert ids(store.claim({"ops": 2, "dev": 1, "nobody": 5, "other": 0})) == ["ops0", "dev0", "ops1"]
-    assert ids(store.claim({"ops": 9})) == ["ops2", "ops3"]
+    rooms = {"ops": 2, "dev": 1, "nobody": 5, "other": 0}
+    claimed = {name: claim(name, room) for name, room in rooms.items()}
+    assert claimed == {"ops": ["ops0", "ops1"], "dev": ["dev0"], "nobody": [], "other": []}
+    assert claim("ops", 9) == ["ops2", "ops3"]
 
 
 def test_a_clock_that_was_set_back_makes_nothing_wait(store: Store, clock: Clock) -> None:
     accept(store, delivery("a"))
     clock.time /= 2
     accept(store, delivery("b"))
-    assert ids(store.claim({"ops": 2})) == ["a", "b"]
+    assert ids(Turns(store, "ops").claim()) == ["a", "b"]
 
 
 @pytest.mark.parametrize("outcome", [DELIVERED, DEAD, Outcome(state="delivered")])
 def test_a_settled_delivery_has_its_outcome_and_is_never_claimed_again(store: Store, outcome: Outcome) -> None:
     accept(store, delivery("a"), delivery("b"))
-    (claimed,) = store.claim({"ops": 1})
+    turns = Turns(store, "ops")
+    (claimed,) = turns.claim(most=1)
     assert store.outcomes(["a", "b", "unknown"]) == {"a": None, "b": None}
-    store.settle(claimed, outcome)
+    turns.settle(claimed, outcome)
     assert store.outcomes(["a", "b"]) == {"a": outcome, "b": None}
-    assert ids(store.claim({"ops": 9})) == ["b"]
+    assert turns.settled == [(*claimed.deliveries, outcome)]
+    assert ids(turns.claim()) == ["b"]
+    assert Turns(store, "ops").claim() == []
 
 
 def test_the_first_outcome_stays(store: Store) -> None:
     accept(store, delivery("a"))
-    (claimed,) = store.claim({"ops": 1})
-    store.settle(claimed, DELIVERED)
-    store.settle(claimed, DEAD)
+    turns = Turns(store, "ops")
+    (claimed,) = turns.claim()
+    turns.settle(claimed, DELIVERED)
+    turns.settle(claimed, DEAD)
     assert store.outcomes(["a"]) == {"a": DELIVERED}
+    assert len(turns.settled) == 1
 
 
 def test_what_nobody_claimed_cannot_be_settled(store: Store) -> None:
     accept(store, delivery("a"))
-    store.settle(delivery("a"), DELIVERED)
+    turns = Turns(store)
+    turns.settle(Claimed("a", (delivery("a"),), inf), DELIVERED)
     assert store.outcomes(["a"]) == {"a": None}
-    assert ids(store.claim({"ops": 1})) == ["a"]
+    assert ids(Turns(store, "ops").claim()) == ["a"]
+
+
+@pytest.mark.parametrize("attempts", [0, 2])
+def test_what_was_claimed_anew_meanwhile_the_earlier_attempt_cannot_settle(store: Store, attempts: int) -> None:
+    accept(store, delivery("a"))
+    turns = Turns(store, "ops")
+    (claimed,) = turns.claim()
+    other = delivery("a").model_copy(update={"attempts": attempts})
+    turns.settle(replace(claimed, deliveries=(other,)), DEAD)
+    assert store.outcomes(["a"]) == {"a": None}
+    turns.settle(claimed, DELIVERED)
+    assert store.outcomes(["a"]) == {"a": DELIVERED}
 
 
 def test_what_another_process_claimed_only_that_process_can_settle(file: str) -> None:
     code = """
         import sys
+        from storing import Turns, ids
         from hookplugin.outbox.store import Store
         from hookspecs import Outcome
         store = Store(sys.argv[1])
-        (claimed,) = store.claim({"ops": 1})
-        print(claimed.id, flush=True)
+        turns = Turns(store, "ops")
+        (claimed,) = turns.claim()
+        print(*ids([claimed]), flush=True)
         input()
-        store.settle(claimed, Outcome(state="delivered"))
+        turns.settle(claimed, Outcome(state="delivered"))
         store.close()
     """
     store = Store(file)
-    accept(store, delivery("a"), delivery("b"))
+    accept(store, delivery("a"))
     command = [sys.executable, "-c", textwrap.dedent(code), file]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TESTS) as other:
         assert other.stdout
         assert other.stdout.readline() == "a\n"
-        store.settle(delivery("a"), DEAD)
+        accept(store, delivery("b"))
+        turns = Turns(store, "ops")
+        turns.settle(Claimed("a", (delivery("a").model_copy(update={"attempts": 1}),), inf), DEAD)
         assert store.outcomes(["a"]) == {"a": None}
         assert store.unsettled(["ops"]) == 1
         Store(file).close()  # who starts now does not take it back
-        assert ids(store.claim({"ops": 9})) == ["b"]
+        assert ids(turns.claim()) == ["b"]
         other.communicate("\n", timeout=30)
     assert store.outcomes(["a"]) == {"a": Outcome(state="delivered")}
     store.close()
 
 
 def test_what_waits_and_what_is_claimed_here_is_unsettled(store: Store) -> None:
-    accept(store, delivery("a"), delivery("b"), delivery("c", "dev"))
-    assert store.unsettled(["ops", "dev"]) == 3
-    (claimed,) = store.claim({"ops": 1})
-    assert [store.unsettled(["ops"]), store.unsettled(["dev"]), store.unsettled([])] == [2, 1, 0]
-    store.settle(claimed, DEAD)
-    assert store.unsettled(["ops"]) == 1
+    accept(store, delivery("a"), delivery("b"), delivery("c", "dev"), delivery("d", alert=ALERT))
+    accept(store, delivery("e", alert=ALERT))  # parked behind the one before
+    assert store.unsettled(["ops", "dev"]) == 5
+    turns = Turns(store, "ops")
+    (claimed,) = turns.claim(most=1)
+    assert [store.unsettled(["ops"]), store.unsettled(["dev"]), store.unsettled([])] == [4, 1, 0]
+    turns.settle(claimed, DEAD)
+    assert store.unsettled(["ops"]) == 3
 
 
 def test_deliveries_are_accepted_together_or_not_at_all(store: Store) -> None:
@@ -154,7 +192,7 @@ def test_deliveries_are_accepted_together_or_not_at_all(store: Store) -> None:
 
 def test_nothing_to_accept_is_no_error(store: Store) -> None:
     assert store.accept([]) == []
-    assert store.claim({}) == []
+    assert Turns(store).claim() == []
 
 
 # What comes back
@@ -164,9 +202,9 @@ def test_nothing_to_accept_is_no_error(store: Store) -> None:
 def test_any_alert_comes_back_as_it_was(alert: Alert) -> None:
     store = Store(MEMORY)
     accept(store, delivery("a", alert=alert))
-    (claimed,) = store.claim({"ops": 1})
+    (claimed,) = Turns(store, "ops").claim()
     store.close()
-    assert exact(claimed.alert) == exact(alert)
+    assert exact(claimed.deliveries[0].alert) == exact(alert)
 
 
 @pytest.mark.parametrize(
@@ -181,15 +219,15 @@ def test_any_alert_comes_back_as_it_was(alert: Alert) -> None:
 )
 def test_odd_alerts_come_back_equal(store: Store, alert: Alert) -> None:
     accept(store, delivery("a", alert=alert))
-    (claimed,) = store.claim({"ops": 1})
-    assert claimed.alert == alert
-    assert exact(claimed.alert) == exact(alert)
+    (claimed,) = Turns(store, "ops").claim()
+    assert claimed.deliveries[0].alert == alert
+    assert exact(claimed.deliveries[0].alert) == exact(alert)
 
 
 def test_a_payload_that_cannot_be_written_costs_itself_alone(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    accept(store, delivery("a"), delivery("b", alert=Alert(content="x", raw=10**5000)))
-    first, second = store.claim({"ops": 9})
-    assert (first.alert, second.alert) == (ALERT, Alert(content="x"))
+    accept(store, delivery("a", alert=ALERT), delivery("b", alert=Alert(content="x", raw=10**5000)))
+    alerts = [claimed.deliveries[0].alert for claimed in Turns(store, "ops").claim()]
+    assert alerts == [ALERT, Alert(content="x")]
     assert "kept without the payload it came from, which cannot be written: Exceeds the limit" in caplog.text
 
 
@@ -202,12 +240,14 @@ def test_a_row_that_cannot_be_read_is_dead_and_does_not_keep_the_others(
     other.execute("update outbox set alert = '{}' where id = 'b'")
     other.commit()
     other.close()
-    assert ids(store.claim({"ops": 9})) == ["a", "c"]
+    turns = Turns(store, "ops")
+    assert ids(turns.claim()) == ["a", "c"]
+    assert turns.claim() == []
     outcome = store.outcomes(["b"])["b"]
     store.close()
     assert outcome
     assert (outcome.state, outcome.reason) == ("dead", Reason.failed)
-    assert "a delivery that cannot be read, b" in caplog.text
+    assert "deliveries that cannot be read any more; they are dead: 1" in caplog.text
 
 
 # The file
@@ -222,24 +262,13 @@ def test_only_a_file_is_durable(file: str) -> None:
 
 def test_what_was_accepted_is_there_after_a_restart_and_what_was_claimed_here_stays_claimed(file: str) -> None:
     first = Store(file)
-    accept(first, delivery("a"), delivery("b"))
-    first.claim({"ops": 1})
+    accept(first, delivery("a"))
+    assert ids(Turns(first, "ops").claim()) == ["a"]
+    accept(first, delivery("b"))
     second = Store(file)
-    assert ids(second.claim({"ops": 9})) == ["b"]
+    assert ids(Turns(second, "ops").claim()) == ["b"]
     first.close()
     second.close()
-
-
-def test_the_file_and_those_beside_it_are_for_their_owner_only(path: Path, file: str) -> None:
-    before = os.umask(0)
-    try:
-        store = Store(file)
-        accept(store, delivery("a"))
-    finally:
-        os.umask(before)
-    modes = {found.name: stat.S_IMODE(found.stat().st_mode) for found in path.parent.iterdir()}
-    store.close()
-    assert modes == dict.fromkeys(("outbox.db", "outbox.db-wal", "outbox.db-shm"), 0o600)
 
 
 @pytest.mark.parametrize("name", ["a b.db", "a?mode=ro.db", "a#b%20.db", "größe.db"])
@@ -250,39 +279,6 @@ def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
     store.close()
 
 
-def newer(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    connection.execute("pragma user_version = 99")
-    connection.close()
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        pytest.param(newer, "was written by a newer hookplugin", id="newer"),
-        pytest.param(lambda path: path.write_bytes(b"no database " * 999), "file is not a database", id="corrupt"),
-        pytest.param(lambda path: path.mkdir(), "Is a directory", id="directory"),
-        pytest.param(lambda path: path.symlink_to(path), "unable to open database file", id="link to itself"),
-    ],
-)
-def test_a_file_that_is_no_outbox_is_refused_in_one_line(
-    path: Path, file: str, make: Callable[[Path], object], words: str
-) -> None:
-    make(path)
-    with pytest.raises(OutboxError, match=words) as caught:
-        Store(file)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("where", ["missing/outbox.db", "file/outbox.db", "/proc/outbox.db", "nul\0.db"])
-def test_a_place_where_no_file_can_be_made_is_refused_in_one_line(tmp_path: Path, where: str) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(OutboxError, match="cannot open the outbox") as caught:
-        Store(f"sqlite:///{tmp_path / where}")
-    assert "\n" not in str(caught.value)
-
-
 def test_a_closed_store_says_so(store: Store) -> None:
     store.close()
     store.close()
@@ -291,15 +287,15 @@ def test_a_closed_store_says_so(store: Store) -> None:
 
 
 def test_a_broken_storage_is_an_outbox_error_and_nothing_else(path: Path, file: str) -> None:
-    store = Store(file)
+    store = Store(file, memory_meanwhile=False)
     other = sqlite3.connect(path)
     for table in ("outbox", "seen", "recent"):
         other.execute(f"drop table {table}")
     other.close()
     calls: list[Callable[[], object]] = [
         lambda: accept(store, delivery("a")),
-        lambda: store.claim({"ops": 1}),
-        lambda: store.settle(delivery("a"), DELIVERED),
+        Turns(store, "ops").claim,
+        lambda: Turns(store).settle(Claimed("a", (delivery("a"),), inf), DELIVERED),
         lambda: store.outcomes(["a"]),
         lambda: store.unsettled(["ops"]),
         lambda: store.known(ALERT),
@@ -316,11 +312,11 @@ def test_a_full_disk_refuses_what_does_not_fit_and_nothing_after_it_was_freed(
 ) -> None:
     code = """
         import resource, storing, sys
-        from hookplugin.outbox.store import SETTLED_IN_MEMORY, OutboxError, Store
+        from hookplugin.outbox.store import OutboxError, Store
         from hookspecs import Alert, Delivery
         def accept(name, content):
             storing.accept(store, Delivery(id=name, alert=Alert(content=content), receiver="ops", body="hertzbeat"))
-        store = Store(sys.argv[1])
+        store = Store(sys.argv[1], memory_meanwhile=False)
         accept("before", "x")
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
         for _ in range(2):
@@ -341,36 +337,25 @@ def test_a_full_disk_refuses_what_does_not_fit_and_nothing_after_it_was_freed(
 # Threads and processes
 
 
-def test_threads_share_a_store_and_none_claims_what_another_has(store: Store) -> None:
-    def work(number: int) -> list[str]:
-        for step in range(10):
-            accept(store, delivery(f"{number}-{step}"))
-        claimed = store.claim({"ops": 10})
-        for one in claimed:
-            store.settle(one, DELIVERED)
-        return ids(claimed)
+def test_threads_share_a_store_and_what_each_accepts_is_delivered_once(store: Store) -> None:
+    delivered: list[str] = []
 
+    def deliver(claimed: Claimed) -> Attempt:
+        delivered.extend(ids([claimed]))
+        return Attempt(DELIVERED)
+
+    def work(number: int) -> list[Outcome | None]:
+        names = [f"{number}-{step}" for step in range(10)]
+        for name in names:
+            accept(store, delivery(name))
+        return list(dispatcher.wait(names, 30).values())
+
+    dispatcher = Dispatcher(store, Work(receivers("ops"), deliver), lambda *_: None)
     with ThreadPoolExecutor(8) as pool:
-        claimed = [one for found in pool.map(work, range(8)) for one in found]
-    assert sorted(claimed) == sorted(f"{number}-{step}" for number in range(8) for step in range(10))
-    assert list(store.outcomes(claimed).values()) == [DELIVERED] * 80
-
-
-def test_many_processes_may_open_a_new_file_at_once(tmp_path: Path) -> None:
-    code = """
-        import sys
-        from hookplugin.outbox.store import SETTLED_IN_MEMORY, OutboxError, Store
-        print("ready", flush=True)
-        for line in sys.stdin:
-            try:
-                Store("sqlite:///" + line.strip()).close()
-                print("opened", flush=True)
-            except OutboxError as error:
-                print(error, flush=True)
-    """
-    with processes_in_turn(4, code) as ask:
-        for turn in range(50):
-            assert ask(f"{tmp_path}/{turn}.db") == ["opened\n"] * 4
+        outcomes = [one for found in pool.map(work, range(8)) for one in found]
+    assert dispatcher.close(30) == 0
+    assert sorted(delivered) == sorted(f"{number}-{step}" for number in range(8) for step in range(10))
+    assert outcomes == [DELIVERED] * 80
 
 
 def test_a_second_store_in_a_process_does_not_cost_the_first_its_locks(
@@ -391,9 +376,9 @@ FORK = """
     from hookplugin.outbox.store import Store
     from hookspecs import Alert, Delivery, Outcome
     def accept(name):
-        storing.accept(store, Delivery(id=name, alert=Alert(content="x"), receiver="ops", body="hertzbeat"))
+        storing.accept(store, Delivery(id=name, alert=Alert(content=name), receiver="ops", body="hertzbeat"))
     def claim():
-        return ",".join(one.id for one in store.claim({"ops": 1}))
+        return ",".join(storing.ids(storing.Turns(store, "ops").claim()))
     store = Store(sys.argv[1])
     accept("first")
     mine, child = os.pipe(), os.pipe()
@@ -449,7 +434,7 @@ def test_a_fork_in_memory_has_nothing_of_its_parent(run: Callable[..., str]) -> 
 def test_a_fork_does_not_open_a_closed_store_again(file: str, run: Callable[..., str]) -> None:
     code = """
         import os, sys
-        from hookplugin.outbox.store import SETTLED_IN_MEMORY, OutboxError, Store
+        from hookplugin.outbox.store import OutboxError, Store
         store = Store(sys.argv[1])
         store.close()
         if pid := os.fork():
@@ -505,10 +490,11 @@ def test_what_a_killed_process_had_claimed_is_delivered_after_the_next_start(fil
 def test_a_store_that_closes_gives_back_what_it_has_claimed(file: str) -> None:
     store = Store(file)
     accept(store, delivery("a"))
-    assert ids(store.claim({"ops": 1})) == ["a"]
+    assert ids(Turns(store, "ops").claim()) == ["a"]
     store.close()
     again = Store(file)
-    assert ids(again.claim({"ops": 1})) == ["a"]
+    (claimed,) = Turns(again, "ops").claim()
+    assert (ids([claimed]), claimed.attempts) == (["a"], 2)
     again.close()
 
 
@@ -542,12 +528,15 @@ def test_no_child_of_a_busy_process_hangs_in_a_lock_of_sqlite(url: str, file: st
     assert run(BUSY, file if url == "file" else MEMORY).strip() == "all came back"
 
 
-def test_an_outbox_in_memory_forgets_what_was_settled_long_ago() -> None:
+def test_an_outbox_in_memory_forgets_what_was_settled_long_ago_and_nothing_that_waits() -> None:
     store = Store(MEMORY)
-    count = SETTLED_IN_MEMORY + 2
-    alert = Alert(content="x")
-    accept(store, *(Delivery(id=str(n), alert=alert, receiver="ops", body="hertzbeat") for n in range(count)))
-    for claimed in store.claim({"ops": count}):
-        store.settle(claimed, DELIVERED)
-    assert store.outcomes(["0", "1", "2", str(count - 1)]) == {"2": DELIVERED, str(count - 1): DELIVERED}
+    names = [str(number) for number in range(10_000 + 3)]
+    accept(store, delivery("0", "other"), *(delivery(name) for name in names[1:]))
+    turns = Turns(store, "ops", max_in_flight=1000)
+    while claimed := turns.claim():
+        for one in claimed:
+            turns.rounds.finish(one, Attempt(DELIVERED))
+    Turns(store, "ops").round()  # the first round of each tidies up
+    known = store.outcomes(["0", "1", "2", "3", names[-1]])
+    assert known == {"0": None, "3": DELIVERED, names[-1]: DELIVERED}
     store.close()

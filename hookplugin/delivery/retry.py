@@ -1,0 +1,83 @@
+"""Retry: which attempts are made again, and when."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+from hookplugin.delivery.health import Health
+from hookplugin.outbox.rows import Claimed
+from hookspecs import Body, Outcome, Reason
+
+LONGEST_PAUSE: Final = 300.0
+"""Seconds, at most, between two attempts."""
+
+_JITTER: Final = 0.2  # of a pause, either way
+_RETRIED: Final = frozenset({Reason.connection, Reason.timeout, Reason.tls, Reason.rate_limited, Reason.server_error})
+_RETRIED_STATUSES: Final = frozenset({408, 425})
+_SPLIT_STATUSES: Final = frozenset({400, 413, 422})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Hold what came of one request."""
+
+    outcome: Outcome
+    """Delivered; or dead, if it is not made again."""
+    body: Body | None = None
+    """What was sent."""
+    retry_after: float | None = None
+    """Seconds that the receiver asked for."""
+
+
+def is_retried(outcome: Outcome) -> bool:
+    """Say whether an attempt is made again: nobody answered in HTTP, or the receiver asks for another time."""
+    if outcome.state == "delivered":
+        return False
+    if outcome.status is None and outcome.reason is Reason.invalid_answer:
+        return True
+    return outcome.reason in _RETRIED or outcome.status in _RETRIED_STATUSES
+
+
+def backoff(attempts: int) -> float:
+    """Return the seconds until the next attempt, after so many: about 1, 2, 4, … and at most `LONGEST_PAUSE`."""
+    pause = min(2.0 ** min(attempts - 1, 30), LONGEST_PAUSE)
+    return min(pause * random.uniform(1 - _JITTER, 1 + _JITTER), LONGEST_PAUSE)  # noqa: S311 - only spreads them
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Say what becomes of a request after an attempt."""
+
+    health: Health
+    """Of its receiver from now on."""
+    final: Outcome | None = None
+    """Of all its deliveries; none if there is another attempt."""
+    due: float = 0.0
+    """When that is."""
+    split: bool = False
+    """Whether it is made in two halves."""
+    gone: bool = False
+    """Whether the receiver wants nothing more."""
+
+
+def judge(claimed: Claimed, attempt: Attempt, health: Health, now: float) -> Verdict:
+    """Decide what becomes of a request.
+
+    Args:
+        claimed: the request.
+        attempt: what came of it.
+        health: of its receiver until now.
+        now: seconds since 1970-01-01 UTC.
+
+    """
+    outcome = attempt.outcome
+    if is_retried(outcome):
+        health = health.after_failure(attempt.retry_after, now)
+        due = now + backoff(claimed.attempts)
+        return Verdict(health, None if due < claimed.expires else outcome, due)
+    health = health.after_answer()
+    if outcome.status in _SPLIT_STATUSES and len(claimed.deliveries) > 1:  # one of them may be to blame, or the size
+        return Verdict(health, due=now, split=True)
+    return Verdict(health, outcome, gone=outcome.reason is Reason.gone)

@@ -1,0 +1,60 @@
+"""Moving: what was kept in memory while the file failed goes into it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+from hookplugin.outbox import lanes, statements
+
+_TABLES: Final = ("kept", "recent", "seen")
+_STATE: Final = "state"
+
+
+def move(memory: sqlite3.Connection, file: sqlite3.Connection, owner: str, now: float) -> int:
+    """Copy everything into the file, inside its transaction; return how many deliveries still waited.
+
+    What is on the wire stays claimed by its owner, who settles it there.
+    """
+    rows: dict[int, int] = {}
+    pending = 0
+    for row in _rows(memory, "outbox"):
+        old = row.pop("seq")
+        waits = row[_STATE] <= 3
+        if row[_STATE] == 3:
+            row[_STATE] = 0  # its place in the lane is found anew
+        try:
+            rows[old] = _insert(file, "outbox", row)
+        except sqlite3.IntegrityError:
+            if file.execute("select 1 from outbox where id = :id", row).fetchone():  # a commit that seemed to fail
+                continue
+            # its lane has another head there
+            rows[old] = _insert(file, "outbox", row | {_STATE: 0, "batch": None})
+        pending += waits
+    (refused,) = memory.execute("select refused from tally").fetchone()
+    file.execute(statements.REFUSE, {"refused": refused})
+    for row in _rows(memory, "attempt"):
+        row.pop("seq")
+        if row["delivery"] in rows:
+            _insert(file, "attempt", row | {"delivery": rows[row["delivery"]]})
+    for table in _TABLES:
+        for row in _rows(memory, table):
+            row.pop("seq", None)
+            _insert(file, table, row)
+    for row in _rows(memory, "receiver"):
+        file.execute(statements.MEET_RECEIVER, row)
+    lanes.hold(file, owner, now)
+    return pending
+
+
+def _rows(connection: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
+    cursor = connection.execute(f"select * from {table}")  # noqa: S608 - a name of ours
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def _insert(connection: sqlite3.Connection, table: str, row: dict[str, Any]) -> int:
+    values = ", ".join(f":{name}" for name in row)
+    kind = "insert" if table in {"outbox", "attempt"} else "insert or replace"
+    statement = f"{kind} into {table}({', '.join(row)}) values ({values})"
+    return connection.execute(statement, row).lastrowid or 0

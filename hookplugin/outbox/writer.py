@@ -1,0 +1,206 @@
+"""The writer: one thread in each process that commits what all others hand in, in groups."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Final, Protocol, TypeAlias
+
+from hookplugin.outbox.opening import OutboxError
+
+Work: TypeAlias = Callable[[sqlite3.Connection], Any]
+"""What is done in a transaction. It may run again, in another one: what it changes elsewhere must not matter then."""
+
+GAP: Final = 0.005
+"""Seconds between runs of the routine: others who use the file get a turn, and there is more to do at once."""
+
+_log = logging.getLogger("hookplugin")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Hold what came of work: a value, or an error."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+class Routine(Protocol):
+    """Be what the writer does by itself, in a transaction of its own; none of it may raise."""
+
+    wake_at: float
+    """When it may be due next, on the monotonic clock."""
+
+    def expect(self, receivers: Iterable[str], expires: float) -> None:
+        """Hear that something for these receivers is being stored, and when the first of it expires."""
+
+    def is_due(self) -> bool:
+        """Say whether there is anything to do now."""
+        ...
+
+    def run(self, connection: sqlite3.Connection) -> Any:  # noqa: ANN401 - what `end` is handed
+        """Do it."""
+
+    def end(self, result: Done) -> None:
+        """Hear that it is committed, or why it is not."""
+
+
+class Commit(Protocol):
+    """Run work in one transaction."""
+
+    def __call__(self, works: Sequence[Work], *, sync: bool = True) -> list[Done]:
+        """Return what came of each; without `sync`, a power cut may undo it."""
+        ...
+
+
+class Writer:
+    """Run work in one thread; what comes in meanwhile is one group, and one transaction."""
+
+    def __init__(self, commit: Commit, routine: Routine | None) -> None:
+        """Start nothing yet.
+
+        Args:
+            commit: runs work in one transaction.
+            routine: is done after each group, and when it is due; if a power cut undoes it, it is done again.
+
+        """
+        self._commit: Final = commit
+        self.routine: Final = routine
+        self._changed: Final = threading.Condition()
+        self._handed_in: deque[tuple[Work, Future[Any]]] = deque()
+        self._wake_at = inf
+        self._free_at = 0.0
+        self._running = False
+        self._stopping = False
+
+    def run(self, work: Work) -> Any:  # noqa: ANN401 - what the work returns
+        """Run work, and return what it does.
+
+        Raises:
+            OutboxError: the writer is stopped, or has died.
+            Exception: whatever the work raises.
+
+        """
+        future: Future[Any] = Future()
+        with self._changed:
+            alone = self._stopping or not self._start()
+            if not alone:
+                self._handed_in.append((work, future))
+                self._changed.notify()
+        if alone:  # the interpreter is shutting down, or the outbox is closed
+            (done,) = self._commit([work])
+            if done.error:
+                raise done.error
+            return done.value
+        while True:
+            try:
+                return future.result(_LOOK)
+            except TimeoutError:
+                if not self._running and not future.done():  # a signal handler has stopped it under our hands
+                    message = "the outbox was closed"
+                    raise OutboxError(message) from None
+
+    def wake(self, at: float = 0.0) -> bool:
+        """Run the routine at this time on the monotonic clock, at the latest; say whether there is a thread for it."""
+        with self._changed:
+            if not self._stopping and self._start() and at < self._wake_at:
+                self._wake_at = at
+                self._changed.notify()
+            return self._running
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether there is a thread."""
+        return self._running
+
+    def stop(self) -> None:
+        """Commit what was handed in, and end the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+            self._changed.wait_for(lambda: not self._running, _LONGEST)
+
+    def _start(self) -> bool:
+        if not self._running:
+            try:
+                threading.Thread(target=self._live, name=_NAME, daemon=True).start()
+            except RuntimeError as error:  # of the system, or the interpreter is shutting down
+                _log.error("%s: there is no thread for the outbox", error)
+                return False
+            self._running = True
+        return True
+
+    def _live(self) -> None:
+        """Run until the end; whoever waits when the thread dies is told, and the next one starts it again."""
+        reason: BaseException | None = None
+        group: list[tuple[Work, Future[Any]]] = []
+        try:
+            while self._next_group(group):
+                self._run_group(group)
+                self._run_routine()
+            self._run_routine()  # what came back since
+        except BaseException as error:  # noqa: BLE001 - nobody but those who wait would hear of it
+            reason = error
+        with self._changed:
+            left = [*group, *self._handed_in]
+            self._handed_in.clear()
+            self._running = False
+            self._changed.notify_all()
+        if reason:
+            _log.error("the thread of the outbox died, and is started again: %r", reason)
+            for _, future in left:
+                if not future.done():
+                    future.set_exception(OutboxError(f"the thread of the outbox died: {reason!r}"))
+            self.wake(time.monotonic() + _LOOK)
+
+    def _run_group(self, group: Sequence[tuple[Work, Future[Any]]]) -> None:
+        """Commit what was handed in."""
+        done = self._commit([work for work, _ in group]) if group else []
+        for (_, future), one in zip(group, done, strict=True):
+            if one.error:
+                future.set_exception(one.error)
+            else:
+                future.set_result(one.value)
+        if group and self.routine:
+            self.wake()  # there may be something to do for it
+
+    def _run_routine(self) -> None:
+        """Commit the routine if it is due; nobody waits for it, so it leaves others a gap."""
+        with self._changed:
+            now = time.monotonic()
+            if self.routine is None or (max(self._wake_at, self._free_at) > now and not self._stopping):
+                return
+            self._wake_at = inf
+        if self.routine.is_due():
+            (done,) = self._commit([self.routine.run], sync=False)
+            self.routine.end(done)
+            self._free_at = time.monotonic() + GAP
+        with self._changed:
+            self._wake_at = min(self._wake_at, self.routine.wake_at)
+
+    def _next_group(self, group: list[tuple[Work, Future[Any]]]) -> bool:
+        """Wait for what is to be done next; say whether it goes on."""
+        group.clear()
+        with self._changed:
+            while not self._handed_in:
+                if self._stopping:
+                    return False
+                wait = max(self._wake_at, self._free_at) - time.monotonic()
+                if wait <= 0:
+                    break
+                self._changed.wait(None if wait == inf else wait)
+            group += self._handed_in
+            self._handed_in.clear()
+            return True
+
+
+_NAME: Final = "hookplugin-outbox"
+_LOOK: Final = 1.0  # seconds until a waiter looks whether the thread still lives
+_LONGEST: Final = 10.0  # seconds for the last group
