@@ -168,6 +168,12 @@ def resolve(document: Document, offered: Offered) -> Config:
     return config
 
 
+def undeliverable(config: Config) -> Iterator[Problem]:
+    """Find that nobody could deliver what is accepted."""
+    if not config.dispatch and config.outbox == MEMORY:
+        yield Problem(("dispatch",), "needs an outbox file: nobody else could deliver what waits in memory")
+
+
 def zone_and_outbox(document: Document) -> tuple[ZoneInfo | None, str]:
     """Return zone and outbox of a configuration that need not be right otherwise.
 
@@ -240,8 +246,7 @@ def _fallback_problems(data: object, names: Iterable[str]) -> Iterator[Problem]:
 
 def _contradictions(config: Config) -> Iterator[Problem]:
     """Find what is right by itself, and wrong together."""
-    if not config.dispatch and config.outbox == MEMORY:
-        yield Problem(("dispatch",), "needs an outbox file: nobody else could deliver what waits in memory")
+    yield from undeliverable(config)
     fallbacks = {receiver.name: receiver.fallback for receiver in config.receivers}
     for index, receiver in enumerate(config.receivers):
         met, name = [receiver.name], receiver.fallback

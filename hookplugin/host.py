@@ -16,9 +16,9 @@ from typing import Final, NamedTuple, Self
 import pluggy
 
 from hookplugin.assembly import assemble, close, configure
-from hookplugin.config import OUR_PLUGIN, Config, ConfigInput, disabled_plugins, open_document, resolve
+from hookplugin.config import OUR_PLUGIN, Config, ConfigInput, disabled_plugins, open_document, resolve, undeliverable
 from hookplugin.discovery import PluginStatus, take_over
-from hookplugin.document import ConfigError
+from hookplugin.document import ConfigError, Document
 from hookplugin.isolation import Answer, describe, raise_together
 from hookplugin.outbox.opening import OutboxError
 from hookplugin.plugins import Plugins
@@ -61,7 +61,8 @@ class Host:
         Args:
             config: a `Config`, a dict of the same keys, or the path of a YAML file.
             strict: failures of plugins in the host's own calls are raised, after every plugin was called; for tests.
-            dispatch: whether this process delivers; what the configuration says if None.
+            dispatch: whether this process delivers; what the configuration says if None. One that does not needs an
+                outbox file.
 
         Raises:
             ConfigError: with every mistake at once.
@@ -75,7 +76,7 @@ class Host:
         document = open_document(config)
         self._directory: Final = document.directory
         self._plugins, checked = assemble(document, strict=strict)
-        self._config = self._as_told(checked)
+        self._config = self._as_told(checked, document)
         configure(self._plugins, self._config, document)
         self._finalizer: Final = weakref.finalize(self, close, self._plugins, self._webhook, DRAIN)
 
@@ -229,7 +230,7 @@ class Host:
             document = open_document(given)
             if not isinstance(given, (str, os.PathLike)):  # the process may have gone elsewhere
                 document = replace(document, directory=self._directory)
-            checked = self._as_told(resolve(document, self._plugins.offered))
+            checked = self._as_told(resolve(document, self._plugins.offered), document)
             fixed = [key for key in _FIXED if getattr(checked, key) != getattr(self._config, key)]
             if fixed:
                 message = "cannot change while the host runs; start it anew"
@@ -279,8 +280,13 @@ class Host:
         """Close the host."""
         self.close()
 
-    def _as_told(self, config: Config) -> Config:
-        return config if self._dispatch is None else config.model_copy(update={"dispatch": self._dispatch})
+    def _as_told(self, config: Config, document: Document) -> Config:
+        if self._dispatch is None:
+            return config
+        told = config.model_copy(update={"dispatch": self._dispatch})
+        if problems := list(undeliverable(told)):
+            raise ConfigError(document.locate(problems))
+        return told
 
     @property
     def _webhook(self) -> Webhook | None:

@@ -60,13 +60,14 @@ class _Rules:
 
     def propose(self, alert: Alert, at: datetime) -> Proposal:
         choices = choose(alert, (found.strategy for found in self.index.matching(alert, at)), self.bodies)
-        return Proposal(alert, choices, partial(self._decide, alert, choices))
+        return Proposal(alert, choices, partial(self._decide, alert, choices, {}))
 
-    def _decide(self, alert: Alert, choices: Iterable[Choice], known: Known, now: float) -> Entry:
+    def _decide(self, alert: Alert, choices: Iterable[Choice], ids: dict[Copy, str], known: Known, now: float) -> Entry:
+        """Decide, perhaps again after a commit that failed, or only seemed to: ids stay, so that nobody hears twice."""
         decision = decide(alert, choices, self.present(known), self.bodies, now)
         deliveries = {
             choice.copy: Delivery(
-                id=new_id(now),
+                id=ids.setdefault(choice.copy, new_id(now)),
                 alert=alert,
                 receiver=choice.receiver,
                 body=choice.body or self.bodies[choice.receiver],

@@ -86,7 +86,6 @@ def crash(cycles: int, folder: Path) -> Report:
                     _check(outbox, report)
             said += nursery.communicate()[0].splitlines()
         over.set()
-        _ask(outbox, "update outbox set due = 0 where state = 1 returning 1")  # not to wait for minutes, see `_answer`
         with Host(config) as host:
             deadline = time.monotonic() + DRAIN
             while _count(outbox, "state <= 3") and time.monotonic() < deadline:
@@ -112,7 +111,7 @@ def configuration(outbox: Path, receiver: Counting) -> Config:
 
 
 def _answer(over: threading.Event, _: Heard) -> int:
-    """Fail now and then until it is over; after a few kills, the pause after a failure is long."""
+    """Fail now and then until it is over."""
     time.sleep(random.uniform(0, SLOWEST))
     return 503 if random.random() < FAILS and not over.is_set() else 204
 

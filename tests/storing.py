@@ -63,9 +63,9 @@ def processes_in_turn(count: int, code: str, *arguments: str) -> Iterator[Callab
         yield ask
 
 
-def accept(store: Store, *deliveries: Delivery, max_age: float = 3600.0, wait: float = 0.0) -> None:
+def accept(store: Store, *deliveries: Delivery, max_age: float = 3600.0) -> None:
     """Store deliveries in one transaction, whatever is known of their alerts."""
-    waiting = [Waiting(delivery, max_age, wait) for delivery in deliveries]
+    waiting = [Waiting(delivery, max_age) for delivery in deliveries]
     store.accept([(one.delivery.alert, partial(_entry, one)) for one in waiting])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import socket
 import sqlite3
 import subprocess
@@ -108,10 +109,8 @@ def test_a_storage_that_fails_is_said_and_the_alert_is_delivered_from_memory(
     assert [(len(one.accepted), one.durable, one.refused) for one in (receipt, again)] == [(1, False, ())] * 2
     assert [unsent.alert and unsent.alert.content for unsent in receipt.suppressed] == ["nobody is to hear of it"]
     assert heard(httpserver) == [*receipt.accepted, *again.accepted]
-    said = (
-        f"the outbox {tmp_path}/outbox.db failed: no such table: outbox; deliveries are kept in memory until it works"
-    )
-    assert caplog.text.count(said) == 1
+    said = r"outbox\.db failed: no such table: (main\.)?outbox; deliveries are kept in memory until it works"
+    assert len(re.findall(said, caplog.text)) == 1  # of the alert's transaction, or of a round's before it
 
 
 def delivery(name: str = "1") -> hookplugin.Delivery:
@@ -376,6 +375,16 @@ def test_a_host_that_does_not_dispatch_leaves_its_deliveries_to_one_that_does(
     assert outcome
     assert outcome.state == "delivered"
     assert heard(httpserver) == list(receipt.accepted)
+
+
+def test_a_host_that_is_told_not_to_dispatch_needs_an_outbox_file(tmp_path: Path) -> None:
+    message = "dispatch: needs an outbox file: nobody else could deliver what waits in memory"
+    file = tmp_path / "hookplugin.yaml"
+    file.write_text("timezone: UTC\ndispatch: true\n", encoding="utf-8")
+    with pytest.raises(hookplugin.ConfigError, match=f"^{file}:2: {message}$"):
+        Host(file, dispatch=False)
+    with pytest.raises(hookplugin.ConfigError, match=f"^configuration: {message}$"):
+        Host({}, dispatch=False)
 
 
 def test_a_receiver_that_says_no_is_an_outcome_and_no_error(httpserver: HTTPServer) -> None:

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing, suppress
-from datetime import UTC, datetime, timedelta, tzinfo
+from contextlib import closing
+from datetime import datetime, tzinfo
 from typing import Annotated, Final
 
 import typer
 
-from hookplugin.cli.options import CommandError, ConfigOption, JsonOption, read_time
+from hookplugin.cli.options import CommandError, ConfigOption, JsonOption, read_since
 from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json, state_text
 from hookplugin.config import find_file, open_document, zone_and_outbox
 from hookplugin.outbox.journal import RecentAlert
 from hookplugin.outbox.opening import OutboxError, file_of
 from hookplugin.outbox.store import Store
-from hookplugin.values import parse_duration
 
 app = typer.Typer(help="The alerts that came in.", no_args_is_help=True)
 
 _IN_MEMORY: Final = "the outbox is in memory: what came in is known to the host alone; name a file to see it here"
 
 
-def _since(text: str) -> datetime:
-    """Read a time, or a duration back from now."""
-    with suppress(ValueError, OverflowError):
-        return datetime.now(UTC) - timedelta(seconds=parse_duration(text))
-    return read_time(text, "neither a duration like 2h, nor a time like 2026-11-28T03:12")
-
-
 @app.command("list")
 def list_alerts(
     since: Annotated[
-        datetime, typer.Option(help="A duration back from now, or a time.", parser=_since, metavar="SINCE")
+        datetime, typer.Option(help="A duration back from now, or a time.", parser=read_since, metavar="SINCE")
     ] = "1d",  # type: ignore[assignment]  # the parser reads it
     config: ConfigOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from functools import partial
 from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
-from hookplugin.cli.options import CommandError, ConfigOption, JsonOption, read_time
+from hookplugin.cli.options import CommandError, ConfigOption, JsonOption, WaitOption, read_since
 from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json
 from hookplugin.cli.receiver import committed, health_json, opened, require_receiver, show_health
 from hookplugin.cli.replaying import Replayed, make_again, show_replayed
@@ -24,27 +23,13 @@ from hookplugin.outbox.listing import Attempt, Selection, State, StoredDelivery
 from hookplugin.outbox.opening import MEMORY, file_of
 from hookplugin.outbox.store import Store
 from hookplugin.problems import nearest
-from hookplugin.values import duration_text, parse_duration
+from hookplugin.values import duration_text
 from hookspecs import Reason
 
 app = typer.Typer(help="The deliveries in the outbox.", no_args_is_help=True)
 
 _IN_MEMORY: Final = "the outbox is in memory: what is in it is known to the host alone; name a file to see it here"
 _COLORS: Final[Mapping[State, str]] = {"pending": "yellow", "sending": "cyan", "delivered": "green", "dead": "red"}
-
-
-def _since(text: str) -> datetime:
-    """Read a time, or a duration back from now."""
-    with suppress(ValueError, OverflowError):
-        return datetime.now(UTC) - timedelta(seconds=parse_duration(text))
-    return read_time(text, "neither a duration like 2h, nor a time like 2026-11-28T03:12")
-
-
-def _seconds(text: str) -> float:
-    try:
-        return 0.0 if text in {"0", "0s"} else parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 IdArgument: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="Of the delivery.")]
@@ -58,7 +43,7 @@ SinceOption: TypeAlias = Annotated[
     typer.Option(
         "--since",
         help="Settled since then, or accepted if not settled: a duration back from now, or a time.",
-        parser=_since,
+        parser=read_since,
         metavar="SINCE",
     ),
 ]
@@ -121,10 +106,7 @@ def replay(  # noqa: PLR0913, PLR0917 - options of the command line
     since: SinceOption = None,
     reason: Annotated[str | None, typer.Option(help="Why it is dead.", metavar="REASON")] = None,
     everything: AllOption = False,  # noqa: FBT002 - an option of the command line
-    wait: Annotated[
-        float,
-        typer.Option(help="How long to wait for outcomes.", parser=_seconds, metavar="DURATION", show_default="30s"),
-    ] = 30.0,
+    wait: WaitOption = 30.0,
     config: ConfigOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:

@@ -13,34 +13,24 @@ from hookplugin.cli.options import (
     JsonOption,
     PayloadArgument,
     SourceOption,
+    WaitOption,
     read_payload_alerts,
 )
 from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json, state_text
-from hookplugin.config import find_file
+from hookplugin.config import find_file, open_document, zone_and_outbox
 from hookplugin.host import Host
 from hookplugin.outbox.opening import MEMORY
 from hookplugin.receipt import Receipt
-from hookplugin.values import parse_duration
 from hookspecs import Alert, Delivery, Outcome
 
 _MOST_ALERTS: Final = 5  # of which `fire` says why nobody hears of them
 _MOST_REASONS: Final = 10  # strategies of which it says so
 
 
-def _seconds(text: str) -> float:
-    try:
-        return 0.0 if text in {"0", "0s"} else parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 def fire(  # noqa: PLR0913, PLR0917 - options of the command line
     payload: PayloadArgument = "-",
     source: SourceOption = "json",
-    wait: Annotated[
-        float,
-        typer.Option(help="How long to wait for outcomes.", parser=_seconds, metavar="DURATION", show_default="30s"),
-    ] = 30.0,
+    wait: WaitOption = 30.0,
     queue: Annotated[  # noqa: FBT002 - an option of the command line
         bool, typer.Option("--queue", help="Return as soon as it is stored; `hookplugin worker` delivers.")
     ] = False,
@@ -48,11 +38,12 @@ def fire(  # noqa: PLR0913, PLR0917 - options of the command line
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
     """Fire the alerts of a payload, and wait until they are delivered or dead."""
-    host = Host.from_file(find_file(config), dispatch=False if queue else None)
+    file = find_file(config)
+    if queue and zone_and_outbox(open_document(file))[1] == MEMORY:
+        message = "--queue needs an outbox file: what waits in memory ends with this command"
+        raise CommandError(message)
+    host = Host.from_file(file, dispatch=False if queue else None)
     try:
-        if queue and host.config.outbox == MEMORY:
-            message = "--queue needs an outbox file: what waits in memory ends with this command"
-            raise CommandError(message)
         alerts = read_payload_alerts(payload, source, host.context, code=1)
         receipt = host.fire_all(alerts)
         stored = queue and receipt.durable

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from datetime import MAXYEAR, MINYEAR, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 import typer
 
 from hookplugin.sources import PayloadError, SourceError, UnknownSourceError, read_alerts
+from hookplugin.values import parse_duration
 from hookspecs import Alert, Context
 from hookspecs.alert import moment
 
@@ -46,6 +47,33 @@ def read_time(text: str, advice: str) -> datetime:
         if MINYEAR < found.year < MAXYEAR:
             return found
     raise typer.BadParameter(advice)
+
+
+def read_since(text: str) -> datetime:
+    """Read a time, or a duration back from now.
+
+    Raises:
+        typer.BadParameter: it is neither.
+
+    """
+    with suppress(ValueError, OverflowError):
+        return datetime.now(UTC) - timedelta(seconds=parse_duration(text))
+    return read_time(text, "neither a duration like 2h, nor a time like 2026-11-28T03:12")
+
+
+def _seconds(text: str) -> float:
+    try:
+        return 0.0 if text in {"0", "0s"} else parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+WaitOption: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        "--wait", help="How long to wait for outcomes.", parser=_seconds, metavar="DURATION", show_default="30s"
+    ),
+]
 
 
 def read_payload(name: str) -> bytes:

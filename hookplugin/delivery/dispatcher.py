@@ -209,6 +209,7 @@ class _Crew:
         """Make an attempt, and go on with the same receiver: its connection is open."""
         following: Job | None = job
         while following:
+            self._store.writer.let_pass()
             try:
                 claimed = following.claimed
             except ValueError:

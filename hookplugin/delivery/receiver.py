@@ -175,8 +175,8 @@ class Receiver(Defaults):
         return sha256(text.encode()).hexdigest()[:8]
 
     def waiting(self, delivery: Delivery) -> Waiting:
-        """Return a delivery to this receiver with its times."""
-        return Waiting(delivery, self.retry.max_age, self.batch.wait if self.batch else 0.0)
+        """Return a delivery to this receiver, and for how long it may wait."""
+        return Waiting(delivery, self.retry.max_age)
 
     def over(self, defaults: Defaults) -> Self:
         """Return the receiver with the defaults for what it does not say itself."""

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from hookplugin.delivery.health import Health
+from hookplugin.outbox.lanes import LONGEST_PAUSE
 from hookplugin.outbox.rows import Claimed
 from hookspecs import Body, Outcome, Reason
-
-LONGEST_PAUSE: Final = 300.0
-"""Seconds, at most, between two attempts."""
 
 _JITTER: Final = 0.2  # of a pause, either way
 _RETRIED: Final = frozenset({Reason.connection, Reason.timeout, Reason.tls, Reason.rate_limited, Reason.server_error})
@@ -40,9 +38,9 @@ def is_retried(outcome: Outcome) -> bool:
     return outcome.reason in _RETRIED or outcome.status in _RETRIED_STATUSES
 
 
-def backoff(attempts: int) -> float:
+def backoff(failed: int) -> float:
     """Return the seconds until the next attempt, after so many: about 1, 2, 4, … and at most `LONGEST_PAUSE`."""
-    pause = min(2.0 ** min(attempts - 1, 30), LONGEST_PAUSE)
+    pause = min(2.0 ** min(failed - 1, 30), LONGEST_PAUSE)
     return min(pause * random.uniform(1 - _JITTER, 1 + _JITTER), LONGEST_PAUSE)  # noqa: S311 - only spreads them
 
 
@@ -75,7 +73,7 @@ def judge(claimed: Claimed, attempt: Attempt, health: Health, now: float) -> Ver
     outcome = attempt.outcome
     if is_retried(outcome):
         health = health.after_failure(attempt.retry_after, now)
-        due = now + backoff(claimed.attempts)
+        due = now + backoff(claimed.failed + 1)
         return Verdict(health, None if due < claimed.expires else outcome, due)
     health = health.after_answer()
     if outcome.status in _SPLIT_STATUSES and len(claimed.deliveries) > 1:  # one of them may be to blame, or the size

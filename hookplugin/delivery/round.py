@@ -115,8 +115,10 @@ class Round:
             self.look_at[claimed.receiver] = 0.0
             if len(mine) < len(claimed.deliveries):
                 claimed = replace(claimed, deliveries=mine)  # noqa: PLW2901 - what is left of it
-            verdict = judge(claimed, attempt, self._health_of(claimed.receiver), self.now)
-            self._change(verdict.health)
+            health = self._health_of(claimed.receiver)
+            verdict = judge(claimed, attempt, health, self.now)
+            if verdict.health is not health:
+                self._change(verdict.health)
             if verdict.gone and (configured := self.work.receivers.get(claimed.receiver)):
                 self._change(replace(verdict.health, gone=configured.mark))
             if claimed.content and (verdict.final or verdict.split):
@@ -181,7 +183,7 @@ class Round:
     def _claim(self, receiver: Receiver, free: int, *, flush: bool) -> None:
         name, batch = receiver.name, receiver.batch
         wanted = Wanted(name, free, batch.wait, batch.max, flush) if batch else Wanted(name, free)
-        claimed = lanes.claim(self.connection, wanted, self.owner, self.now)
+        claimed, again_at = lanes.claim(self.connection, wanted, self.owner, self.now)
         self.claimed += claimed
         self.busy[name] += len(claimed)
         if receiver.rate and claimed:
@@ -192,11 +194,10 @@ class Round:
             self._full.add(name)  # until something is settled, or its turn comes
             self._free(receiver)
             return
-        due = lanes.next_due(self.connection, name, self.now)
-        if due is None:
+        if again_at == inf:
             del self.look_at[name]
         else:
-            self.look_at[name] = due
+            self.look_at[name] = again_at
 
     def _free(self, receiver: Receiver) -> int:
         """Return how many requests may be claimed for a receiver."""
@@ -222,20 +223,20 @@ class Round:
         if not final:
             return
         lanes.settle(self.connection, rows, final, self.now)
-        fallbacks = [waiting for pair in final for waiting in self._fallback(pair)]
+        dead = [delivery for delivery, outcome in final if outcome.state == "dead"]
+        fallbacks = [waiting for delivery in dead for waiting in self._fallback(delivery)]
         if fallbacks:
             lanes.add(self.connection, fallbacks, self.now)
             self.adds = True
-        behind = [delivery.receiver for delivery, _ in final] + [one.delivery.receiver for one in fallbacks]
+        behind = {delivery.receiver for delivery, _ in final} | {one.delivery.receiver for one in fallbacks}
         self.look_at.update(dict.fromkeys(behind, 0.0))
         self.settled += final
 
-    def _fallback(self, pair: Pair) -> Iterator[Waiting]:
+    def _fallback(self, delivery: Delivery) -> Iterator[Waiting]:
         """Yield what tells a fallback of a delivery that was given up; never in a circle."""
-        delivery, outcome = pair
         configured = self.work.receivers.get(delivery.receiver)
         other = self.work.receivers.get(configured.fallback or "") if configured else None
-        if outcome.state == "dead" and other and other.name not in {delivery.receiver, *delivery.via}:
+        if other and other.name not in {delivery.receiver, *delivery.via}:
             changes = {
                 "id": new_id(self.now),
                 "receiver": other.name,

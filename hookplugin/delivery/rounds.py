@@ -26,6 +26,9 @@ from hookplugin.outbox.writer import Done
 LOOK: Final = 0.25
 """Seconds until it is seen that another process has written, or ended."""
 
+_QUICK: Final = 2.0  # milliseconds
+_FEW: Final = 2  # requests on the wire at once are enough for a receiver that answers so soon
+_FADES: Final = 1.05  # of the quickest attempt, with each later one
 _TIDY_EVERY: Final = 60.0  # seconds until what is old is forgotten
 _IN_MEMORY: Final = 10_000  # settled deliveries at least that an outbox in memory remembers
 _log = logging.getLogger("hookplugin")
@@ -96,6 +99,8 @@ class Rounds:
         self._shut: frozenset[str] = frozenset()
         self._in_flight: Final[Counter[str]] = Counter()
         self._busy: Counter[str] = Counter()
+        self._quickest: Final[dict[str, float]] = {}
+        """Milliseconds of the quickest of the last attempts, by receiver."""
         self._finished: Final[deque[Finished]] = deque()
         self._broken: list[Taken] = []
         self._look_at: dict[str, float] = {}
@@ -143,6 +148,8 @@ class Rounds:
             ready = self._ready.get(receiver)
             configured = self.work.receivers.get(receiver)
             limit = configured.max_in_flight if configured else 1
+            if self._quickest.get(receiver, inf) < _QUICK:  # then it is Python that is slow, and slower with each thread
+                limit = min(limit, _FEW)
             if (
                 not ready
                 or receiver in self._releasing | self._shut
@@ -150,7 +157,8 @@ class Rounds:
                 or self._in_flight[receiver] >= limit
             ):
                 return None
-            if ready[0].deliver is not self.work.deliver:  # of an earlier configuration; the next round gives it back
+            # of an earlier configuration, or others may have taken it; the next round gives it back
+            if ready[0].deliver is not self.work.deliver or not self._holds(self._store.now()):
                 return None
             self._in_flight[receiver] += 1
             return ready.popleft()
@@ -158,7 +166,9 @@ class Rounds:
     def finish(self, claimed: Claimed, attempt: Attempt) -> None:
         """Take what came of a job; the next round settles it."""
         with self.lock:
-            self._in_flight[claimed.receiver] -= 1
+            name = claimed.receiver
+            self._quickest[name] = min(attempt.outcome.milliseconds, self._quickest.get(name, inf) * _FADES)
+            self._in_flight[name] -= 1
             self._finished.append((claimed, attempt))
 
     def discard(self, job: Job) -> None:
@@ -218,7 +228,7 @@ class Rounds:
             one.give_up_for_the_gone()
             if not self.stopped:
                 one.claim(flush=self.flush)
-            if one.busy.total() and not now + 2 * LEASE / 3 < self._lease_ends <= now + LEASE:
+            if one.busy.total() and not (self._holds(now) and now + 2 * LEASE / 3 < self._lease_ends):
                 lanes.hold(connection, owner, now)
                 done.lease_ends = now + LEASE
             stale = around or now >= self._expires or one.adds
@@ -272,6 +282,10 @@ class Rounds:
     def _is_where_it_should_be(self) -> bool:
         return self._store.path is None or self._store.durable
 
+    def _holds(self, now: float) -> bool:
+        """Say whether what is claimed is ours still; a process may have been away for long."""
+        return now < self._lease_ends <= now + LEASE
+
     def _plan(self) -> None:
         """Say when the next round may be due."""
         looks = self._dispatches and self._store.path is not None
@@ -288,15 +302,16 @@ class Rounds:
         return changed or any(lease <= now or has_ended(owner) for owner, lease in self._others.items())
 
     def _release(self, one: Round) -> list[Job]:
-        """Give back what is not begun: for receivers that shall hear nothing now, and of an earlier configuration."""
+        """Give back what is not begun: what shall not be sent now, or as it was configured, or may be another's."""
+        holds = self._holds(one.now)
         with self.lock:
+            self._shut = frozenset(receiver for receiver in self._ready if one.is_shut(receiver))
             jobs = [
                 job
                 for receiver, ready in self._ready.items()
                 for job in ready
-                if one.is_shut(receiver) or job.deliver is not one.work.deliver
+                if job.deliver is not one.work.deliver or receiver in self._shut or not holds
             ]
-            self._shut = frozenset(receiver for receiver in self._ready if one.is_shut(receiver))
             if not self._is_where_it_should_be:  # the file that they were claimed from cannot be told
                 jobs = []
             self._releasing = frozenset(job.taken.receiver for job in jobs)

@@ -14,14 +14,24 @@ from typing import Any, Final, TypeAlias
 
 from hookplugin.outbox import journal, statements
 from hookplugin.outbox.owner import has_ended
-from hookplugin.outbox.rows import STATES, Taken, Waiting, alert_text, delivery_row, new_id, read_delivery, read_failure
+from hookplugin.outbox.rows import (
+    STATES,
+    Taken,
+    Waiting,
+    alert_text,
+    delivery_row,
+    new_id,
+    read_array,
+    read_delivery,
+    read_failure,
+)
 from hookspecs import Body, Delivery, Outcome
 
 LEASE: Final = 30.0
 """Seconds for which a claim counts, unless it is renewed."""
 
-AHEAD: Final = 600.0
-"""Seconds; nothing is ever due later than that. What is was written before the clock was set back."""
+LONGEST_PAUSE: Final = 300.0
+"""Seconds, at most, until a delivery is due again; what is due later was written before the clock was set back."""
 
 _STEP: Final = 500  # rows, so that no transaction takes long
 _PASSES: Final = 8  # over what waits behind others, for the same reason
@@ -61,23 +71,20 @@ class Waiters:
 # Claiming
 
 
-def claim(connection: sqlite3.Connection, wanted: Wanted, owner: str, now: float) -> list[Taken]:
-    """Take what is due for a receiver, oldest first."""
+def claim(connection: sqlite3.Connection, wanted: Wanted, owner: str, now: float) -> tuple[list[Taken], float]:
+    """Take what is due for a receiver, oldest first; return it, and when there may be more."""
     claimed: list[Taken] = []
-    values = {
-        "receiver": wanted.receiver,
-        "now": now,
-        "until": now + wanted.wait,
-        "most": min(wanted.requests * max(wanted.most, 1), _STEP),
-    }
+    most = min(wanted.requests * max(wanted.most, 1), _STEP)
+    values = {"receiver": wanted.receiver, "now": now, "most": most}
     for _ in range(_PASSES):
         free = wanted.requests - len(claimed)
-        heads, parked = _sort(_array(connection, statements.PICK, values))
+        picked = read_array(connection, statements.PICK, values)
+        heads, parked = _sort(picked)
         if parked:
             connection.execute(statements.PARK, {"seqs": json.dumps(parked)})
             # else they would be behind what is parked behind them, at the next look
             connection.execute(statements.HEADS, {"seqs": json.dumps([row[_SEQ] for row in heads])})
-        alone, batches = _requests(connection, heads, wanted, now)
+        alone, batches, full_at = _requests(connection, heads, wanted, now)
         alone, batches = alone[:free], batches[: max(free - len(alone), 0)]
         if alone:
             taken = {"seqs": json.dumps([row[_SEQ] for row in alone]), "owner": owner}
@@ -86,14 +93,17 @@ def claim(connection: sqlite3.Connection, wanted: Wanted, owner: str, now: float
             taken = {"seqs": json.dumps([row[_SEQ] for row in rows]), "owner": owner, "batch": batch}
             connection.execute(statements.TAKE_BATCH, taken)
         for request, rows in (*((row[_ID], [row]) for row in alone), *batches):
-            content = _kept(connection, request) if rows[0][_ATTEMPTS] else None
+            content = _kept(connection, request) if rows[0][_FAILED] else None
             claimed.append(Taken(request, tuple(rows), max(row[_EXPIRES] for row in rows), content))
         if not parked or len(claimed) >= wanted.requests:
             break
-    return claimed
+    if parked or (len(picked) >= most and claimed):
+        return claimed, now
+    return claimed, min(full_at, _next_due(connection, wanted.receiver, now))
 
 
-_SEQ, _ID, _BODY, _ATTEMPTS, _BATCH, _EXPIRES, _DUE, _KEY, _FATE = 0, 1, 3, 7, 8, 9, 10, 11, 12  # columns of PICK
+# columns of PICK
+_SEQ, _ID, _BODY, _ATTEMPTS, _BATCH, _EXPIRES, _FAILED, _ACCEPTED, _KEY, _FATE = 0, 1, 3, 7, 8, 9, 10, 11, 12, 13
 
 
 def _sort(picked: Iterable[_Row]) -> tuple[list[_Row], list[int]]:
@@ -112,26 +122,32 @@ def _sort(picked: Iterable[_Row]) -> tuple[list[_Row], list[int]]:
 
 def _requests(
     connection: sqlite3.Connection, heads: Iterable[_Row], wanted: Wanted, now: float
-) -> tuple[list[_Row], list[tuple[str, list[_Row]]]]:
-    """Return what is sent by itself, and batches by their ids: those that were formed once, and new ones."""
+) -> tuple[list[_Row], list[tuple[str, list[_Row]]], float]:
+    """Return what is sent by itself, batches by their ids (formed once, and new ones), and when the next is formed."""
     alone: list[_Row] = []
     formed: dict[str, list[_Row]] = {}
     waiting: dict[str, list[_Row]] = {}
     for row in heads:
         if row[_BATCH]:
-            if row[_DUE] <= now and row[_BATCH] not in formed:
-                members = _array(connection, statements.MEMBERS, {"batch": row[_BATCH]})
-                formed[row[_BATCH]] = _array(connection, statements.READ, {"seqs": json.dumps(members)})
+            if row[_BATCH] not in formed:
+                members = read_array(connection, statements.MEMBERS, {"batch": row[_BATCH]})
+                formed[row[_BATCH]] = read_array(connection, statements.READ, {"seqs": json.dumps(members)})
         elif wanted.most and not row[_ATTEMPTS]:  # what was sent by itself stays so
             waiting.setdefault(row[_BODY], []).append(row)
-        elif row[_DUE] <= now:
+        else:
             alone.append(row)
     batches = [(batch, rows) for batch, rows in formed.items() if rows]
+    full_at = inf
     for rows in waiting.values():
-        while rows and (rows[0][_DUE] <= now or len(rows) >= wanted.most or wanted.at_once):
+        while rows:
+            first = rows[0][_ACCEPTED]
+            waits = first <= now < first + wanted.wait  # else it waited, or the clock was set back since
+            if waits and len(rows) < wanted.most and not wanted.at_once:
+                full_at = min(full_at, first + wanted.wait)
+                break
             some, rows = rows[: wanted.most], rows[wanted.most :]  # noqa: PLW2901 - what is left of it
             batches.append((new_id(now) if len(some) > 1 else some[0][_ID], some))
-    return alone, batches
+    return alone, batches, full_at
 
 
 def _kept(connection: sqlite3.Connection, request: str) -> Body | None:
@@ -139,13 +155,13 @@ def _kept(connection: sqlite3.Connection, request: str) -> Body | None:
     return Body(content=row[0], content_type=row[1]) if row else None
 
 
-def next_due(connection: sqlite3.Connection, receiver: str, now: float) -> float | None:
-    """Return when something is due for a receiver next; none if nothing waits."""
-    (due,) = connection.execute(statements.NEXT_DUE, {"receiver": receiver}).fetchone()
-    if due is not None and due > now + AHEAD:
-        connection.execute(statements.DUE_NOW, {"receiver": receiver, "now": now, "ahead": now + AHEAD})
+def _next_due(connection: sqlite3.Connection, receiver: str, now: float) -> float:
+    """Return when something is due for a receiver again; never if nothing is."""
+    due, last = connection.execute(statements.NEXT_DUE, {"receiver": receiver, "now": now}).fetchone()
+    if last is not None and last > now + LONGEST_PAUSE:
+        connection.execute(statements.DUE_NOW, {"receiver": receiver, "now": now, "ahead": now + LONGEST_PAUSE})
         return now
-    return None if due is None else float(due)
+    return inf if due is None else float(due)
 
 
 # Owners
@@ -165,7 +181,7 @@ def leave(connection: sqlite3.Connection, owner: str) -> None:
 def take_back(connection: sqlite3.Connection, owner: str, now: float) -> Mapping[str, float]:
     """Take back what others have claimed who have ended, or are silent; return until when the other claims count."""
     others = {}
-    for other, lease in _array(connection, statements.OWNERS, {"owner": owner}):
+    for other, lease in read_array(connection, statements.OWNERS, {"owner": owner}):
         if lease is None or not now < lease <= now + 2 * LEASE or has_ended(other):
             leave(connection, other)
         else:
@@ -185,7 +201,7 @@ def release(connection: sqlite3.Connection, owner: str, claimed: Iterable[Taken]
 def mine(connection: sqlite3.Connection, owner: str, deliveries: Sequence[Delivery]) -> dict[str, int]:
     """Return the rows, by id, of those of these claimed deliveries that are this owner's to settle."""
     rows = json.dumps([[one.id, one.attempts] for one in deliveries])
-    found: dict[str, list[int]] = dict(_array(connection, statements.MINE, {"owner": owner, "rows": rows}))
+    found: dict[str, list[int]] = dict(read_array(connection, statements.MINE, {"owner": owner, "rows": rows}))
     return {one.id: found[one.id][0] for one in deliveries if one.id in found and found[one.id][1] == one.attempts}
 
 
@@ -278,8 +294,8 @@ def next_expiry(connection: sqlite3.Connection) -> float:
 
 def _waiters(connection: sqlite3.Connection, statement: str, values: Mapping[str, Any]) -> Waiters:
     found = Waiters({}, [], [], {})
-    if seqs := _array(connection, statement, values):
-        for row in _array(connection, statements.READ, {"seqs": json.dumps(seqs)}):
+    if seqs := read_array(connection, statement, values):
+        for row in read_array(connection, statements.READ, {"seqs": json.dumps(seqs)}):
             try:
                 found.deliveries.append(read_delivery(row, row[_ATTEMPTS]))
                 found.rows[row[1]] = row[0]
@@ -307,15 +323,8 @@ def forget_in_memory(connection: sqlite3.Connection, remembered: int) -> int:
 
 
 def _forget(connection: sqlite3.Connection, statement: str, values: Mapping[str, Any]) -> int:
-    seqs = _array(connection, statement, values)
+    seqs = read_array(connection, statement, values)
     if seqs:
         for forgetting in statements.FORGET:
             connection.execute(forgetting, {"seqs": json.dumps(seqs)})
     return len(seqs)
-
-
-def _array(connection: sqlite3.Connection, statement: str, values: Mapping[str, Any]) -> list[Any]:
-    """Return the one JSON array that a statement answers."""
-    (text,) = connection.execute(statement, values).fetchone()
-    found: list[Any] = json.loads(text)
-    return found

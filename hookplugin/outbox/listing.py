@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from hookplugin.outbox import lanes, statements
+from hookplugin.outbox.rows import read_array
 from hookspecs import Alert
 from hookspecs.frozen import Frozen
 
@@ -114,7 +115,7 @@ def select(connection: sqlite3.Connection, selection: Selection, most: int = -1)
     return [
         seq
         for state in selection.states
-        for seq in _array(connection, finders[state], values | {"state": _BY_NUMBER.index(state)})
+        for seq in read_array(connection, finders[state], values | {"state": _BY_NUMBER.index(state)})
     ]
 
 
@@ -170,7 +171,7 @@ def count(connection: sqlite3.Connection, now: float) -> tuple[list[ReceiverCoun
 def steps(connection: sqlite3.Connection, seqs: Iterable[int], most: int = STEP) -> list[list[int]]:
     """Divide rows for transactions, the oldest first; who is in a batch together stays together."""
     seqs = sorted(seqs)
-    batches: dict[int, str] = dict(_array(connection, statements.BATCHES, {"seqs": json.dumps(seqs)}))
+    batches: dict[int, str] = dict(read_array(connection, statements.BATCHES, {"seqs": json.dumps(seqs)}))
     together: dict[str | int, list[int]] = {}
     for seq in seqs:
         together.setdefault(batches.get(seq, seq), []).append(seq)
@@ -204,7 +205,7 @@ def replay(
 
     """
     lowest = _BY_NUMBER.index("delivered" if delivered else "dead")
-    rows = _array(connection, statements.SETTLED, {"seqs": json.dumps(list(seqs)), "lowest": lowest})
+    rows = read_array(connection, statements.SETTLED, {"seqs": json.dumps(list(seqs)), "lowest": lowest})
     if not rows:
         return []
     connection.execute(statements.LAST_ATTEMPTS, {"seqs": json.dumps([seq for seq, *_ in rows])})
@@ -223,7 +224,7 @@ def replay(
 def forget(connection: sqlite3.Connection, seqs: Iterable[int]) -> tuple[int, int]:
     """Forget deliveries, but for those on the wire; return how many are forgotten, and how many are not."""
     seqs = list(seqs)
-    sending = set(_array(connection, statements.SENDING, {"seqs": json.dumps(seqs)}))
+    sending = set(read_array(connection, statements.SENDING, {"seqs": json.dumps(seqs)}))
     values = {"seqs": json.dumps([seq for seq in seqs if seq not in sending])}
     connection.execute(statements.STEP_ASIDE, values)
     *others, deliveries = statements.FORGET
@@ -302,10 +303,3 @@ def _alert(text: object) -> Alert | None:
     with suppress(TypeError, ValueError):
         return Alert.model_validate_json(text).model_copy(update={"raw": None})  # type: ignore[arg-type]  # as above
     return None
-
-
-def _array(connection: sqlite3.Connection, statement: str, values: Mapping[str, Any]) -> list[Any]:
-    """Return the one JSON array that a statement answers."""
-    (text,) = connection.execute(statement, values).fetchone()
-    found: list[Any] = json.loads(text)
-    return found

@@ -9,6 +9,9 @@ from hookplugin.outbox import lanes, statements
 
 _TABLES: Final = ("kept", "recent", "seen")
 _STATE: Final = "state"
+_SETTLE_TOO: Final = """update outbox set state = :state, settled = :settled, owner = null,
+        reason = :reason, status = :status, milliseconds = :milliseconds, detail = :detail
+    where id = :id and settled is null"""
 
 
 def move(memory: sqlite3.Connection, file: sqlite3.Connection, owner: str, now: float) -> int:
@@ -20,17 +23,9 @@ def move(memory: sqlite3.Connection, file: sqlite3.Connection, owner: str, now: 
     pending = 0
     for row in _rows(memory, "outbox"):
         old = row.pop("seq")
-        waits = row[_STATE] <= 3
-        if row[_STATE] == 3:
-            row[_STATE] = 0  # its place in the lane is found anew
-        try:
-            rows[old] = _insert(file, "outbox", row)
-        except sqlite3.IntegrityError:
-            if file.execute("select 1 from outbox where id = :id", row).fetchone():  # a commit that seemed to fail
-                continue
-            # its lane has another head there
-            rows[old] = _insert(file, "outbox", row | {_STATE: 0, "batch": None})
-        pending += waits
+        if new := _move_delivery(file, row):
+            rows[old] = new
+            pending += row[_STATE] <= 3
     (refused,) = memory.execute("select refused from tally").fetchone()
     file.execute(statements.REFUSE, {"refused": refused})
     for row in _rows(memory, "attempt"):
@@ -45,6 +40,21 @@ def move(memory: sqlite3.Connection, file: sqlite3.Connection, owner: str, now: 
         file.execute(statements.MEET_RECEIVER, row)
     lanes.hold(file, owner, now)
     return pending
+
+
+def _move_delivery(file: sqlite3.Connection, row: dict[str, Any]) -> int | None:
+    """Return the row that it has in the file; none if a commit that seemed to fail has stored it there."""
+    if row[_STATE] == 3:
+        row[_STATE] = 0  # its place in the lane is found anew
+    try:
+        return _insert(file, "outbox", row)
+    except sqlite3.IntegrityError:
+        if file.execute("select 1 from outbox where id = :id", row).fetchone():
+            if row[_STATE] > 3:
+                file.execute(_SETTLE_TOO, row)
+            return None
+        # its lane has another head there
+        return _insert(file, "outbox", row | {_STATE: 0, "batch": None})
 
 
 def _rows(connection: sqlite3.Connection, table: str) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -55,13 +56,11 @@ def alert_text(alert: Alert) -> AlertText:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Hold a delivery that is to be stored, and its times in seconds."""
+    """Hold a delivery that is to be stored, and for how many seconds it may wait."""
 
     delivery: Delivery
     max_age: float
     """Until it is given up."""
-    wait: float = 0.0
-    """Until it is due, so that others may join it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,8 @@ class Taken:
     id: str
     """The `webhook-id`: the delivery's, or the batch's own."""
     rows: tuple[Sequence[Any], ...]
-    """Of its deliveries: seq, id, receiver, body, strategies, via, alert, earlier attempts, and whatever follows."""
+    """Of its deliveries: seq, id, receiver, body, strategies, via, alert, earlier attempts, batch, expiry, earlier
+    failures, and whatever follows."""
     expires: float
     """When the last of them does; seconds since 1970-01-01 UTC."""
     content: Body | None = None
@@ -91,7 +91,7 @@ class Taken:
 
         """
         deliveries = tuple(read_delivery(row, row[7] + 1) for row in self.rows)
-        return Claimed(self.id, deliveries, self.expires, self.content)
+        return Claimed(self.id, deliveries, self.expires, self.content, self.rows[0][10])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,8 @@ class Claimed:
     """When they do; seconds since 1970-01-01 UTC."""
     content: Body | None = None
     """What an earlier attempt has sent; none if there was none."""
+    failed: int = 0
+    """Earlier attempts of which it is known that they failed."""
 
     @property
     def receiver(self) -> str:
@@ -142,7 +144,6 @@ def delivery_row(waiting: Waiting, text: str, now: float) -> Mapping[str, Any]:
         "alert": text,
         "accepted": now,
         "expires": now + waiting.max_age,
-        "due": now + waiting.wait if waiting.wait else 0.0,  # at once means at once, if the clock is set back
     }
 
 
@@ -176,7 +177,14 @@ def incoming_row(  # noqa: PLR0913, PLR0917 - all that is stored of an alert
     }
 
 
-_OWN: Final = ("id", "receiver", "body", "strategies", "expires", "due")  # what deliveries of one alert do not share
+_OWN: Final = ("id", "receiver", "body", "strategies", "expires")  # what deliveries of one alert do not share
+
+
+def read_array(connection: sqlite3.Connection, statement: str, values: Mapping[str, Any]) -> list[Any]:
+    """Return the one JSON array that a statement answers."""
+    (text,) = connection.execute(statement, values).fetchone()
+    found: list[Any] = json.loads(text)
+    return found
 
 
 def read_delivery(row: Sequence[Any], attempts: int) -> Delivery:
@@ -191,7 +199,7 @@ def read_delivery(row: Sequence[Any], attempts: int) -> Delivery:
 
     """
     _, delivery_id, receiver, body, strategies, via, alert, *_ = row
-    return Delivery.model_construct(  # its parts are checked; checking it again costs as much as claiming it
+    return Delivery(
         id=delivery_id,
         alert=Alert.model_validate_json(alert),
         receiver=receiver,

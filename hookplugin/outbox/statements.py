@@ -36,16 +36,17 @@ SCHEMA: Final = (
         seq integer primary key, id text not null unique, receiver text not null, key text not null, body text not null,
         strategies text not null, via text not null default '[]', alert text not null,
         state integer not null default 0, accepted real not null, expires real not null, due real not null default 0,
-        attempts integer not null default 0, owner text, batch text, settled real,
+        attempts integer not null default 0, failed integer not null default 0, owner text, batch text, settled real,
         reason text, status integer, milliseconds real, detail text)""",
     "create index outbox_due on outbox(receiver, due, seq) where state <= 1",
     "create unique index outbox_head on outbox(receiver, key) where state in (1, 2)",
     "create index outbox_parked on outbox(receiver, key, seq) where state = 3",
     "create index outbox_claimed on outbox(owner) where state = 2",
     "create index outbox_batch on outbox(batch) where batch is not null",
-    # Neither of these changes when a delivery is claimed.
+    # Neither of these changes when a delivery is claimed. The second grows at its end, and has the receiver in it so
+    # that no row is read to see whose it is.
     "create index outbox_expires on outbox(expires) where settled is null",
-    "create index outbox_settled on outbox(state, settled) where settled is not null",
+    "create index outbox_settled on outbox(state, settled, receiver) where settled is not null",
     "create table kept(request text primary key, content blob not null, content_type text not null)",
     """create table attempt(
         seq integer primary key, delivery integer not null, at real not null,
@@ -81,22 +82,22 @@ SCHEMA: Final = (
             select new.fingerprint, new.firing, new.at, new.notified where new.fingerprint is not null;
         insert into recent(received, source, tags, alert, deliveries, held)
             values (new.at, new.source, new.tags, new.recent, new.deliveries, new.held);
-        insert into outbox(id, receiver, key, body, strategies, alert, accepted, expires, due)
+        insert into outbox(id, receiver, key, body, strategies, alert, accepted, expires)
             select json_extract(j.value, '$[0]'), json_extract(j.value, '$[1]'), new.fingerprint,
                 json_extract(j.value, '$[2]'), json_extract(j.value, '$[3]'), new.alert, new.at,
-                json_extract(j.value, '$[4]'), json_extract(j.value, '$[5]') from json_each(new.rows) j; end""",
+                json_extract(j.value, '$[4]') from json_each(new.rows) j; end""",
 )
 
 # Accepting
 
-# `rows` are [id, receiver, body, strategies, expires, due]. Without fingerprint, only that it came in. What was seen is
+# `rows` are [id, receiver, body, strategies, expires]. Without fingerprint, only that it came in. What was seen is
 # replaced, not changed, so that what was not seen for longest comes first.
 ACCEPT: Final = """insert into incoming(
         fingerprint, firing, notified, alert, at, rows, source, tags, recent, deliveries, held)
     values (:fingerprint, :firing, :notified, :alert, :at, :rows, :source, :tags, :recent, :deliveries, :held)"""
 
-ADD: Final = """insert into outbox(id, receiver, key, body, strategies, via, alert, accepted, expires, due)
-    values (:id, :receiver, :key, :body, :strategies, :via, :alert, :accepted, :expires, :due)"""
+ADD: Final = """insert into outbox(id, receiver, key, body, strategies, via, alert, accepted, expires)
+    values (:id, :receiver, :key, :body, :strategies, :via, :alert, :accepted, :expires)"""
 
 PENDING: Final = "select pending from tally"
 
@@ -104,16 +105,22 @@ REFUSE: Final = "update tally set refused = refused + :refused"
 
 # Claiming
 
-# What is due first. It is behind another (3) if its lane has a head, or has parked some already; else it may be the
-# head (2), if it is the first of its lane here. Without parking, each claim would look at all of them again.
+# What is due: first what failed before, then what never was sent. It is behind another (3) if its lane has a head, or
+# has parked some already; else it may be the head (2), if it is the first of its lane here. Without parking, each claim
+# would look at all of them again.
 PICK: Final = """select json_group_array(json_array(
-        seq, id, receiver, body, strategies, via, alert, attempts, coalesce(batch, ''), expires, due, key, fate))
+        seq, id, receiver, body, strategies, via, alert, attempts, coalesce(batch, ''), expires, failed, accepted, key,
+        fate))
     from (select o.*, case when state = 1 or not exists (
             select 1 from outbox p where p.receiver = o.receiver and p.key = o.key and p.state in (1, 2)
         union all select 1 from outbox p where p.receiver = o.receiver and p.key = o.key and p.state = 3
         ) then 2 else 3 end as fate
-    from outbox o where receiver = :receiver and state <= 1 and due <= :until and expires > :now
-    order by due, seq limit :most)"""
+    from (select * from (select * from outbox where receiver = :receiver and state <= 1 and due > 0 and due <= :now
+                         and expires > :now order by due, seq limit :most)
+        union all
+        select * from (select * from outbox where receiver = :receiver and state <= 1 and due = 0
+                       and expires > :now order by seq limit :most)
+        limit :most) o)"""
 
 PARK: Final = "update outbox set state = 3 where seq in (select value from json_each(:seqs))"
 
@@ -130,13 +137,14 @@ TAKE_BATCH: Final = """update outbox set state = 2, owner = :owner, attempts = a
 MEMBERS: Final = "select json_group_array(seq) from outbox where batch = :batch and state = 1"
 
 READ: Final = """select json_group_array(json_array(
-        seq, id, receiver, body, strategies, via, alert, attempts, coalesce(batch, id), expires,
+        seq, id, receiver, body, strategies, via, alert, attempts, coalesce(batch, id), expires, failed,
         reason, status, milliseconds, detail)) from (
     select * from outbox where seq in (select value from json_each(:seqs)) order by seq)"""
 
 KEPT: Final = "select content, content_type from kept where request = :request"
 
-NEXT_DUE: Final = "select min(due) from outbox where receiver = :receiver and state <= 1"
+NEXT_DUE: Final = """select (select min(due) from outbox where receiver = :receiver and state <= 1 and due > :now),
+    (select max(due) from outbox where receiver = :receiver and state <= 1)"""
 
 # A time that lies further ahead than we ever set one: the clock was set back.
 DUE_NOW: Final = "update outbox set due = :now where receiver = :receiver and state <= 1 and due > :ahead"
@@ -170,7 +178,7 @@ SETTLE: Final = """update outbox set state = json_extract(j.value, '$[1]'), sett
     from json_each(:rows) j where outbox.seq = json_extract(j.value, '$[0]')"""
 
 # `rows` are [seq, due, reason, status, milliseconds, detail].
-RETRY: Final = """update outbox set state = case state when 2 then 1 else state end,
+RETRY: Final = """update outbox set state = case state when 2 then 1 else state end, failed = failed + 1,
         due = json_extract(j.value, '$[1]'),
         reason = json_extract(j.value, '$[2]'), status = json_extract(j.value, '$[3]'),
         milliseconds = json_extract(j.value, '$[4]'), detail = json_extract(j.value, '$[5]')
@@ -304,7 +312,10 @@ OLDEST: Final = """select min(accepted) from outbox where seq in (
 REFUSED: Final = "select refused from tally"
 
 KNOWS: Final = """select exists (select 1 from receiver where name = :receiver)
-    or exists (select 1 from outbox where receiver = :receiver)"""
+    or exists (select 1 from outbox indexed by outbox_due where state <= 1 and receiver = :receiver)
+    or exists (select 1 from outbox indexed by outbox_claimed where state = 2 and receiver = :receiver)
+    or exists (select 1 from outbox indexed by outbox_parked where state = 3 and receiver = :receiver)
+    or exists (select 1 from outbox indexed by outbox_settled where settled is not null and receiver = :receiver)"""
 
 BATCHES: Final = """select json_group_array(json_array(seq, batch)) from outbox
     where batch is not null and seq in (select value from json_each(:seqs))"""
@@ -317,8 +328,9 @@ LAST_ATTEMPTS: Final = """insert into attempt(delivery, at, reason, status, mill
     where seq in (select value from json_each(:seqs)) order by seq"""
 
 # `rows` are [seq, expires].
-REPLAY: Final = """update outbox set state = 0, due = 0, attempts = 0, owner = null, settled = null, reason = null,
-        status = null, milliseconds = null, detail = null, accepted = :now, expires = json_extract(j.value, '$[1]')
+REPLAY: Final = """update outbox set state = 0, due = 0, attempts = 0, failed = 0, owner = null, settled = null,
+        reason = null, status = null, milliseconds = null, detail = null, accepted = :now,
+        expires = json_extract(j.value, '$[1]')
     from json_each(:rows) j where outbox.seq = json_extract(j.value, '$[0]')"""
 
 # Whether a batch can go out again as it was: as one, and with nobody else on the way in the lanes of its deliveries.

@@ -18,7 +18,7 @@ from hookplugin.outbox.opening import OutboxError
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 """What is done in a transaction. It may run again, in another one: what it changes elsewhere must not matter then."""
 
-GAP: Final = 0.005
+GAP: Final = 0.01
 """Seconds between runs of the routine: others who use the file get a turn, and there is more to do at once."""
 
 _log = logging.getLogger("hookplugin")
@@ -73,8 +73,13 @@ class Writer:
         """
         self._commit: Final = commit
         self.routine: Final = routine
-        self._changed: Final = threading.Condition()
+        lock = threading.RLock()  # a signal handler may come in between
+        self._changed: Final = threading.Condition(lock)
+        """What the thread waits for."""
+        self._passed: Final = threading.Condition(lock)
+        """What others wait for."""
         self._handed_in: deque[tuple[Work, Future[Any]]] = deque()
+        self._is_awaited = False
         self._wake_at = inf
         self._free_at = 0.0
         self._running = False
@@ -93,6 +98,7 @@ class Writer:
             alone = self._stopping or not self._start()
             if not alone:
                 self._handed_in.append((work, future))
+                self._is_awaited = True
                 self._changed.notify()
         if alone:  # the interpreter is shutting down, or the outbox is closed
             (done,) = self._commit([work])
@@ -115,6 +121,12 @@ class Writer:
                 self._changed.notify()
             return self._running
 
+    def let_pass(self) -> None:
+        """Wait a little while others wait for a commit: it takes long while many threads want the GIL."""
+        if self._is_awaited:
+            with self._changed:
+                self._passed.wait_for(lambda: not self._is_awaited, _PATIENCE)
+
     @property
     def is_running(self) -> bool:
         """Say whether there is a thread."""
@@ -125,7 +137,7 @@ class Writer:
         with self._changed:
             self._stopping = True
             self._changed.notify()
-            self._changed.wait_for(lambda: not self._running, _LONGEST)
+            self._passed.wait_for(lambda: not self._running, _LONGEST)
 
     def _start(self) -> bool:
         if not self._running:
@@ -151,8 +163,8 @@ class Writer:
         with self._changed:
             left = [*group, *self._handed_in]
             self._handed_in.clear()
-            self._running = False
-            self._changed.notify_all()
+            self._is_awaited = self._running = False
+            self._passed.notify_all()
         if reason:
             _log.error("the thread of the outbox died, and is started again: %r", reason)
             for _, future in left:
@@ -168,8 +180,13 @@ class Writer:
                 future.set_exception(one.error)
             else:
                 future.set_result(one.value)
-        if group and self.routine:
-            self.wake()  # there may be something to do for it
+        with self._changed:
+            self._is_awaited = bool(self._handed_in)
+            self._passed.notify_all()
+            if group and self.routine:  # there may be something to do for it; first those go on who have waited
+                now = time.monotonic()
+                if self._wake_at > now:
+                    self._wake_at, self._free_at = now, max(self._free_at, now + _TURN)
 
     def _run_routine(self) -> None:
         """Commit the routine if it is due; nobody waits for it, so it leaves others a gap."""
@@ -202,5 +219,7 @@ class Writer:
 
 
 _NAME: Final = "hookplugin-outbox"
+_PATIENCE: Final = 0.02  # seconds
+_TURN: Final = 0.0001  # seconds; else who waits would get the GIL only between the steps of the routine
 _LOOK: Final = 1.0  # seconds until a waiter looks whether the thread still lives
 _LONGEST: Final = 10.0  # seconds for the last group

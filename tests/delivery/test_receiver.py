@@ -192,11 +192,10 @@ def test_limits_and_a_fallback_are_inherited_but_nobody_falls_back_to_itself() -
     }
 
 
-@pytest.mark.parametrize(("settings", "wait"), [({}, 0), ({"batch": {"wait": "7s"}}, 7), ({"batch": {}}, 5)])
-def test_a_delivery_waits_for_its_batch_and_until_its_max_age(settings: dict[str, Any], wait: float) -> None:
+def test_a_delivery_waits_until_its_max_age() -> None:
     delivery = Delivery(id="a", alert=Alert(content="x"), receiver="ops", body="hertzbeat")
-    waiting = receiver(retry={"max_age": "2m"}, **settings).waiting(delivery)
-    assert (waiting.delivery, waiting.max_age, waiting.wait) == (delivery, 120, wait)
+    waiting = receiver(retry={"max_age": "2m"}).waiting(delivery)
+    assert (waiting.delivery, waiting.max_age) == (delivery, 120)
 
 
 def test_the_mark_tells_a_url_from_another_and_not_what_it_is() -> None:

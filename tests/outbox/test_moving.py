@@ -192,3 +192,16 @@ def test_what_was_told_meanwhile_is_known_in_the_file(in_memory: Store, on_disk:
     (again,) = on_disk.accept([telling(alert, "ops")])
     assert again.deliveries == ()
     assert [one.alert.target for one in on_disk.recent(0.0)] == ["db1", "db1"]
+
+
+def test_what_a_commit_that_seemed_to_fail_has_stored_is_neither_twice_there_nor_sent_again(
+    in_memory: Store, on_disk: Store, clock: Clock
+) -> None:
+    turns, stored = Turns(in_memory, "ops"), [delivery(name, "db1") for name in "ab"]
+    accept(on_disk, *stored)
+    accept(in_memory, *stored)
+    (claimed,) = turns.claim()
+    turns.settle(claimed, DELIVERED)
+    move_all(in_memory, on_disk)
+    assert on_disk.outcomes("ab") == {"a": DELIVERED, "b": None}
+    assert deliver_all(Turns(on_disk, "ops"), clock) == ["b"]

@@ -23,7 +23,7 @@ with closing(open_memory()) as memory:  # what triggers do is not in the plan of
         STATEMENTS |= {f"{trigger} {number}": part for number, part in enumerate(body.split(";")) if part.strip()}
 ASKED_BY_PEOPLE = {
     *("RECENT", "FROM_SOURCE", "TAGS"),
-    *("FIND_PENDING", "FIND_SENDING", "COUNT_PENDING", "COUNT_OTHERS", "OLDEST", "KNOWS"),
+    *("FIND_PENDING", "FIND_SENDING", "FIND_SETTLED", "COUNT_PENDING", "COUNT_OTHERS", "OLDEST", "KNOWS"),
 }
 """No alert and no round needs them."""
 
@@ -33,6 +33,7 @@ SMALL = {"json_each", "j", "tally", "receiver", "CONSTANT"}
 SHORT_WALKS = {
     "NEXT_EXPIRY": {"SCAN outbox USING INDEX outbox_expires"},  # to the first that is not claimed
     "OWNERS": {"SCAN o USING INDEX outbox_claimed", "SCAN p LEFT-JOIN"},  # of what is claimed, and of processes
+    "PICK": {"SCAN o"},  # of what was found, which has a limit
     "FORGET_SEEN": {"SCAN seen"},  # of so many as may be too many
 }
 
