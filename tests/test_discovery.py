@@ -184,6 +184,7 @@ def test_nobody_can_displace_ours(install: Install, name: str, target: str) -> N
     with Host(config) as host:
         ours, other = sorted(host.plugins, key=lambda status: status.package != "hookplugin")
         assert len(host.fire(Alert(content="x")).accepted) == 1
+        host.close(0.0)  # nobody listens
     assert (ours.name, ours.package, ours.state) == ("webhook", "hookplugin", "active")
     assert (other.name, other.package) == (name, "aaa")
     assert (other.state == "failed") == (name == "webhook" or target == "hookplugin.webhook")

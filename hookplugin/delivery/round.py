@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from hookplugin.delivery.health import Health
 from hookplugin.delivery.receiver import Receiver
-from hookplugin.delivery.retry import Attempt, judge
+from hookplugin.delivery.retry import Attempt, Verdict, judge
 from hookplugin.outbox import lanes
 from hookplugin.outbox.lanes import Pair, Wanted
 from hookplugin.outbox.rows import Claimed, Taken, Waiting, new_id
@@ -125,17 +125,21 @@ class Round:
                 bodies.append(claimed.id)
             if verdict.final:
                 final += [(delivery, verdict.final) for delivery in mine]
-                continue
-            failed = [(delivery, attempt.outcome) for delivery in mine]
-            lanes.retry(self.connection, rows, failed, verdict.due, self.now)
-            if verdict.split:
-                self._split(rows, mine)
-            elif attempt.body and not claimed.content:
-                lanes.keep_body(self.connection, claimed.id, attempt.body)
+            else:
+                self._retry(rows, claimed, attempt, verdict)
         self._finalize(rows, final)
         if bodies:
             lanes.drop_bodies(self.connection, bodies)
         return strange
+
+    def _retry(self, rows: Mapping[str, int], claimed: Claimed, attempt: Attempt, verdict: Verdict) -> None:
+        """Let a request wait for its next attempt, as it was or in two halves."""
+        failed = [(delivery, attempt.outcome) for delivery in claimed.deliveries]
+        lanes.retry(self.connection, rows, failed, verdict.due, self.now)
+        if verdict.split:
+            self._split(rows, claimed.deliveries)
+        elif attempt.body and not claimed.content:
+            lanes.keep_body(self.connection, claimed.id, attempt.body)
 
     def give_up_expired(self) -> None:
         """Give up what is too old."""

@@ -114,6 +114,8 @@ class Rounds:
         self._tick_at = 0.0
         self._tidy_at = 0.0
         self._version = -1
+        self._said = ""
+        """Why the last round failed."""
         self._done: _Done | None = None
 
     # For threads
@@ -148,7 +150,9 @@ class Rounds:
             ready = self._ready.get(receiver)
             configured = self.work.receivers.get(receiver)
             limit = configured.max_in_flight if configured else 1
-            if self._quickest.get(receiver, inf) < _QUICK:  # then it is Python that is slow, and slower with each thread
+            if (
+                self._quickest.get(receiver, inf) < _QUICK
+            ):  # then it is Python that is slow, and slower with each thread
                 limit = min(limit, _FEW)
             if (
                 not ready
@@ -242,13 +246,15 @@ class Rounds:
         done, self._done = self._done, None
         monotonic = time.monotonic()
         if result.error or done is None:
-            if not isinstance(result.error, OutboxError):
-                _log.error("a round of the dispatcher failed by an error of our own", exc_info=result.error)
+            if repr(result.error) != self._said:
+                ours = None if isinstance(result.error, OutboxError) else result.error
+                _log.error("what waits cannot be delivered now, and is tried again: %s", result.error, exc_info=ours)
+            self._said = repr(result.error)
             self._releasing = frozenset()
             self._round_at = monotonic + AGAIN
             self._plan()
             return
-        one = done.round
+        one, self._said = done.round, ""
         with self.lock:
             for _ in range(done.finished):
                 self._finished.popleft()

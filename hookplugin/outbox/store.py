@@ -363,12 +363,15 @@ class Store:
             connection = self._connection(handle)
             self._check_identity(handle)
             handle.sync(self._durability if sync else "normal")
-            return _together(connection, works)
+            done = _together(connection, works)
+            handle.sync(self._durability)  # now, when nobody waits for it
         except (sqlite3.Error, OutboxError) as error:
             if not self._memory_meanwhile or self.path is None:
                 handle.close_file()
                 raise self._error(error) from error
             self._fail(handle, error)
+        else:
+            return done
         assert handle.memory  # noqa: S101 - that is where it is kept now
         return _together(handle.memory, works)
 

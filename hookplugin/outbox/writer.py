@@ -19,7 +19,7 @@ Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 """What is done in a transaction. It may run again, in another one: what it changes elsewhere must not matter then."""
 
 GAP: Final = 0.01
-"""Seconds between runs of the routine: others who use the file get a turn, and there is more to do at once."""
+"""Seconds between long runs of the routine: others who use the file get a turn, and there is more to do at once."""
 
 _log = logging.getLogger("hookplugin")
 
@@ -198,7 +198,8 @@ class Writer:
         if self.routine.is_due():
             (done,) = self._commit([self.routine.run], sync=False)
             self.routine.end(done)
-            self._free_at = time.monotonic() + GAP
+            ended = time.monotonic()
+            self._free_at = ended + min(3 * (ended - now), GAP)
         with self._changed:
             self._wake_at = min(self._wake_at, self.routine.wake_at)
 
@@ -220,6 +221,6 @@ class Writer:
 
 _NAME: Final = "hookplugin-outbox"
 _PATIENCE: Final = 0.02  # seconds
-_TURN: Final = 0.0001  # seconds; else who waits would get the GIL only between the steps of the routine
+_TURN: Final = 0.00001  # seconds; else who waits would get the GIL only between the steps of the routine
 _LOOK: Final = 1.0  # seconds until a waiter looks whether the thread still lives
 _LONGEST: Final = 10.0  # seconds for the last group

@@ -61,8 +61,10 @@ def sink() -> Iterator[str]:
     """Run the receiver; yield its address."""
     with subprocess.Popen([sys.executable, str(HERE / "sink.py")], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        process.kill()
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()
 
 
 @contextmanager
@@ -153,7 +155,7 @@ def sync(file: IO[bytes], pause: float) -> float:
     file.write(b"x" * 4096)
     file.flush()
     started = time.perf_counter()
-    os.fdatasync(file.fileno())
+    os.fsync(file.fileno())
     taken = time.perf_counter() - started
     time.sleep(pause)
     return taken
@@ -178,13 +180,13 @@ def latency() -> None:
             disk, fired = [], []
             with (place / "sync").open("wb") as file:
                 for number in range(500):  # in turn: the machine's mood is the same for both
-                    fired.append(fire(host, number, 0.01))
-                    disk.append(sync(file, 0.01))
+                    fired.append(fire(host, number, 0.005))
+                    disk.append(sync(file, 0.005))
         arrived: dict[str, float] = requests.get(address, timeout=30).json()
         taken = [seconds for _, seconds, _ in fired]
         ways = [arrived[delivery] - started for started, _, delivery in fired]
     print(
-        f"idle: fire {at(taken, 0.5):.3f} ms p50, {at(taken, 0.99):.3f} p99; fdatasync {at(disk, 0.5):.3f} p50:"
+        f"idle: fire {at(taken, 0.5):.3f} ms p50, {at(taken, 0.99):.3f} p99; fsync {at(disk, 0.5):.3f} p50:"
         f" {at(taken, 0.5) / at(disk, 0.5):.1f} ×; fire to arrival {at(ways, 0.5):.2f} p50, {at(ways, 0.99):.2f} p99"
     )
 
@@ -229,7 +231,7 @@ def million(count: int) -> None:
     found = {}
     for waiting in (0, count):
         with folder() as place:
-            store = Store(f"sqlite:///{place}/outbox.db")
+            store = Store(f"sqlite:///{place}/outbox.db", max_pending=2 * count)
             if waiting:
                 fill(store, waiting)
             found[waiting] = sixteens(store)
@@ -269,7 +271,8 @@ def sixteens(store: Store) -> dict[str, list[float]]:
             delivery = Delivery(id=f"b{turn:015x}{number:016x}", alert=one, receiver="sink", body="hertzbeat")
             incoming.append((one, partial(entry, delivery)))
         started = time.perf_counter()
-        store.accept(incoming)
+        entries = store.accept(incoming)
+        assert all(len(one.waiting) == 1 for one in entries)
         taken["accept"].append(time.perf_counter() - started)
         rounds.look_around()
         started = time.perf_counter()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
@@ -623,3 +624,48 @@ def test_two_attempts_of_one_delivery_that_come_back_together_settle_it_once(two
     turns.rounds.finish(again, DELIVERED)
     turns.round()
     assert ([one.id for one, _ in turns.settled], store.read(look).pending) == (["a"], 0)
+
+
+def test_a_round_that_is_refused_is_said_once_and_made_again(
+    two: tuple[Clock, Store, Store], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, store, _ = two
+    turns = Turns(store, "ops")
+    accept(store, delivery("a"))
+    no = "create trigger no before update of state on outbox begin select raise(abort, 'not now'); end"
+    for statement, rounds in ((no, 3), ("drop trigger no", 1)):
+        store.commit([methodcaller("execute", statement)])
+        for _ in range(rounds):
+            (done,) = store.commit([turns.rounds.run])
+            turns.rounds.end(done)
+    assert turns.rounds.waiting() == ["ops"]
+    assert caplog.text.count("cannot be delivered now, and is tried again: the outbox refused it: not now") == 1
+
+
+@pytest.mark.parametrize(("milliseconds", "at_once"), [(0.4, 2), (1.9, 2), (2.1, 8), (50.0, 8)])
+def test_a_receiver_that_answers_at_once_needs_few_requests_on_the_wire(
+    two: tuple[Clock, Store, Store], milliseconds: float, at_once: int
+) -> None:
+    _, store, _ = two
+    turns = Turns(store, "ops", max_in_flight=8)
+    accept(store, *(delivery(f"d{number:02}") for number in range(40)))
+    first = turns.claim()
+    for claimed in first:
+        answer = Outcome(state="delivered", status=204, milliseconds=milliseconds)
+        turns.rounds.finish(claimed, Attempt(answer))
+    assert (len(first), len(turns.claim())) == (8, at_once)
+
+
+def test_one_quick_answer_does_not_hold_up_a_receiver_that_is_slow_from_then_on(
+    two: tuple[Clock, Store, Store],
+) -> None:
+    _, store, _ = two
+    turns = Turns(store, "ops", max_in_flight=8)
+    accept(store, *(delivery(f"d{number:03}") for number in range(100)))
+    sent: list[Claimed] = []
+    for number in range(50):
+        sent += turns.claim()
+        answer = Outcome(state="delivered", status=204, milliseconds=20.0 if number else 0.5)
+        turns.rounds.finish(sent.pop(0), Attempt(answer))
+    sent += turns.claim()
+    assert len(sent) == 8
