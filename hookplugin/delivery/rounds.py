@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -104,6 +104,8 @@ class Rounds:
         self._finished: Final[deque[Finished]] = deque()
         self._broken: list[Taken] = []
         self._look_at: dict[str, float] = {}
+        self._joined: Final[Counter[str]] = Counter()
+        """How many wait for a batch, about, by receiver: nobody reads them before it is full or has waited."""
         self._calls = 1  # to look around
         self._looked = 0  # after how many of them
         self._others: Mapping[str, float] = {}
@@ -188,9 +190,15 @@ class Rounds:
 
     # For the writer
 
-    def expect(self, receivers: Iterable[str], expires: float) -> None:
-        """Look for work of these receivers, in the next round; the first of it expires then."""
-        self._look_at.update(dict.fromkeys(receivers, 0.0))
+    def expect(self, counts: Mapping[str, int], expires: float) -> None:
+        """Look for work of these receivers in the next round, or when a batch is full or has waited long enough."""
+        for name, count in counts.items():
+            configured = self.work.receivers.get(name)
+            self._joined[name] += count
+            if configured and (batch := configured.batch) and self._joined[name] < batch.max:
+                self._look_at[name] = min(self._look_at.get(name, inf), self._store.now() + batch.wait)
+            else:
+                self._look_at[name] = self._joined[name] = 0
         self._expires = min(self._expires, expires)
         self._round_at = 0.0
 
@@ -266,6 +274,7 @@ class Rounds:
             self._releasing = frozenset()
             for taken in one.claimed:
                 self._ready.setdefault(taken.receiver, deque()).append(Job(taken, one.work.deliver))
+                self._joined.pop(taken.receiver, None)
             self._busy, self._look_at, self._expires = +one.busy, one.look_at, done.expires
             self._looked, self._now = done.calls, one.now
             self._others = self._others if done.others is None else done.others

@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -286,7 +287,8 @@ class Store:
             entries.append(entry)
         waiting = [one for entry in entries for one in entry.waiting]
         if waiting and (routine := self.writer.routine):
-            routine.expect({one.delivery.receiver for one in waiting}, now + min(one.max_age for one in waiting))
+            counts = Counter(one.delivery.receiver for one in waiting)
+            routine.expect(counts, now + min(one.max_age for one in waiting))
         self._accepted += len(entries)
         if self._accepted >= _FORGET_EVERY or not durable:
             journal.forget(connection, now, self._accepted, durable=durable)

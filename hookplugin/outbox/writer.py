@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from math import inf
@@ -38,8 +38,8 @@ class Routine(Protocol):
     wake_at: float
     """When it may be due next, on the monotonic clock."""
 
-    def expect(self, receivers: Iterable[str], expires: float) -> None:
-        """Hear that something for these receivers is being stored, and when the first of it expires."""
+    def expect(self, counts: Mapping[str, int], expires: float) -> None:
+        """Hear how many deliveries are being stored, by receiver, and when the first of them expires."""
 
     def is_due(self) -> bool:
         """Say whether there is anything to do now."""

@@ -205,7 +205,7 @@ class Rounding(RuleBasedStateMachine):
         if waiting:
             (done,) = process.store.commit([partial(lanes.add, waiting=waiting, now=self.clock())])
             assert done.error is None
-            process.rounds.expect([receiver], self.clock() + MAX_AGE)
+            process.rounds.expect({receiver: len(waiting)}, self.clock() + MAX_AGE)
             self.accepted |= {one.delivery.id for one in waiting}
             self.seen = self.look()
 
