@@ -215,7 +215,9 @@ class _Crew:
             except ValueError:
                 self.rounds.discard(following)
             else:
-                self.rounds.finish(claimed, following.deliver(claimed))
+                began = time.monotonic()
+                attempt = following.deliver(claimed)
+                self.rounds.finish(claimed, attempt, time.monotonic() - began)
             self._store.writer.wake()
             following = self.rounds.begin(following.taken.receiver)
 

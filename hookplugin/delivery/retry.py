@@ -27,6 +27,8 @@ class Attempt:
     """What was sent."""
     retry_after: float | None = None
     """Seconds that the receiver asked for."""
+    mark: str | None = None
+    """Of the URL that wants nothing more; the present one if none."""
 
 
 def is_retried(outcome: Outcome) -> bool:

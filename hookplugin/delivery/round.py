@@ -60,8 +60,8 @@ class Round:
     """When there may be work, by receiver."""
     settled: list[Pair] = field(default_factory=list)
     claimed: list[Taken] = field(default_factory=list)
-    adds: bool = False
-    """Whether it has stored new deliveries."""
+    more_wait: bool = False
+    """Whether deliveries wait now that did not before."""
     _more: bool = False
     _changed: set[str] = field(default_factory=set)
     _full: set[str] = field(default_factory=set)
@@ -119,8 +119,8 @@ class Round:
             verdict = judge(claimed, attempt, health, self.now)
             if verdict.health is not health:
                 self._change(verdict.health)
-            if verdict.gone and (configured := self.work.receivers.get(claimed.receiver)):
-                self._change(replace(verdict.health, gone=configured.mark))
+            if verdict.gone:
+                self._disable(verdict.health, attempt.mark)
             if claimed.content and (verdict.final or verdict.split):
                 bodies.append(claimed.id)
             if verdict.final:
@@ -132,8 +132,15 @@ class Round:
             lanes.drop_bodies(self.connection, bodies)
         return strange
 
+    def _disable(self, health: Health, mark: str | None) -> None:
+        """Remember that a URL wants nothing more; the receiver may have another one by now."""
+        configured = self.work.receivers.get(health.name)
+        if configured and mark in {None, configured.mark}:
+            self._change(replace(health, gone=configured.mark))
+
     def _retry(self, rows: Mapping[str, int], claimed: Claimed, attempt: Attempt, verdict: Verdict) -> None:
         """Let a request wait for its next attempt, as it was or in two halves."""
+        self.more_wait = True
         failed = [(delivery, attempt.outcome) for delivery in claimed.deliveries]
         lanes.retry(self.connection, rows, failed, verdict.due, self.now)
         if verdict.split:
@@ -231,7 +238,7 @@ class Round:
         fallbacks = [waiting for delivery in dead for waiting in self._fallback(delivery)]
         if fallbacks:
             lanes.add(self.connection, fallbacks, self.now)
-            self.adds = True
+            self.more_wait = True
         behind = {delivery.receiver for delivery, _ in final} | {one.delivery.receiver for one in fallbacks}
         self.look_at.update(dict.fromkeys(behind, 0.0))
         self.settled += final
@@ -262,6 +269,7 @@ class Round:
         if rows:
             _log.error("the outbox holds deliveries that cannot be read any more; they are dead: %d", len(rows))
             lanes.bury(self.connection, rows, _UNREADABLE, self.now)
+            self.look_at.update(dict.fromkeys(self.work.receivers, 0.0))  # for what waited behind
 
     def _health_of(self, receiver: str) -> Health:
         return self.health.get(receiver) or Health(receiver)

@@ -26,7 +26,7 @@ from hookplugin.outbox.writer import Done
 LOOK: Final = 0.25
 """Seconds until it is seen that another process has written, or ended."""
 
-_QUICK: Final = 2.0  # milliseconds
+_QUICK: Final = 0.003  # seconds
 _FEW: Final = 2  # requests on the wire at once are enough for a receiver that answers so soon
 _FADES: Final = 1.05  # of the quickest attempt, with each later one
 _TIDY_EVERY: Final = 60.0  # seconds until what is old is forgotten
@@ -40,6 +40,8 @@ class Job:
 
     taken: Taken
     deliver: Callable[[Claimed], Attempt]
+    in_file: bool
+    """Whether it was claimed there: others may take it when the lease is over."""
     _claimed: Claimed | None = None
 
     @property
@@ -65,6 +67,10 @@ class _Done:
     later: list[Finished]
     """What cannot be settled now: it was claimed from a file that fails."""
     released: list[Job]
+    in_file: bool
+    """Whether it was done there."""
+    sure: bool = False
+    """Whether nothing is claimed but what is known."""
     others: Mapping[str, float] | None = None
     lease_ends: float = 0.0
     expires: float = inf
@@ -100,7 +106,7 @@ class Rounds:
         self._in_flight: Final[Counter[str]] = Counter()
         self._busy: Counter[str] = Counter()
         self._quickest: Final[dict[str, float]] = {}
-        """Milliseconds of the quickest of the last attempts, by receiver."""
+        """Seconds of the quickest of the last attempts, by receiver."""
         self._finished: Final[deque[Finished]] = deque()
         self._broken: list[Taken] = []
         self._look_at: dict[str, float] = {}
@@ -115,7 +121,9 @@ class Rounds:
         self._round_at = 0.0
         self._tick_at = 0.0
         self._tidy_at = 0.0
-        self._version = -1
+        self._version = (0, -1)
+        self._unsure = False
+        """Whether more may be claimed than is known: a commit may only have seemed to fail."""
         self._said = ""
         """Why the last round failed."""
         self._done: _Done | None = None
@@ -163,17 +171,21 @@ class Rounds:
                 or self._in_flight[receiver] >= limit
             ):
                 return None
-            # of an earlier configuration, or others may have taken it; the next round gives it back
-            if ready[0].deliver is not self.work.deliver or not self._holds(self._store.now()):
-                return None
-            self._in_flight[receiver] += 1
-            return ready.popleft()
+            holds = self._holds(self._store.now())
+            for job in ready:
+                # else the next round gives it back
+                if job.deliver is self.work.deliver and (holds or not job.in_file):
+                    ready.remove(job)
+                    self._in_flight[receiver] += 1
+                    return job
+            return None
 
-    def finish(self, claimed: Claimed, attempt: Attempt) -> None:
-        """Take what came of a job; the next round settles it."""
+    def finish(self, claimed: Claimed, attempt: Attempt, seconds: float = inf) -> None:
+        """Take what came of a job, and how long it took; the next round settles it."""
         with self.lock:
             name = claimed.receiver
-            self._quickest[name] = min(attempt.outcome.milliseconds, self._quickest.get(name, inf) * _FADES)
+            took = seconds if attempt.outcome.state == "delivered" else inf
+            self._quickest[name] = min(took, self._quickest.get(name, inf) * _FADES)
             self._in_flight[name] -= 1
             self._finished.append((claimed, attempt))
 
@@ -206,7 +218,7 @@ class Rounds:
         """Say whether there is anything to do; look now and then for what others do."""
         if not self._dispatches:
             self.wake_at = inf
-            return bool(self._finished)
+            return bool(self._finished or self._broken) or self._calls > self._looked
         now = time.monotonic()
         if self._store.durable and now >= self._tick_at:
             self._tick_at = now + LOOK
@@ -219,6 +231,7 @@ class Rounds:
         """Do one round."""
         now, owner, dispatches = self._store.now(), self._store.owner, self._dispatches
         with self.lock:
+            self._unsure = self._unsure or self._done is not None
             calls, around = self._calls, self._calls > self._looked or now < self._now  # the clock was set back
             work, finished, busy, broken = self.work, list(self._finished), self._busy.copy(), list(self._broken)
         look_at = dict.fromkeys(work.receivers, 0.0) if around else dict(self._look_at)
@@ -229,10 +242,13 @@ class Rounds:
         strange = one.settle(finished)
         missing = self._store.path is not None and not self._store.durable
         done = self._done = _Done(
-            one, calls, len(finished), len(broken), strange if missing else [], self._release(one)
+            one, calls, len(finished), len(broken), strange if missing else [], self._release(one), self._store.durable
         )
         busy.update(claimed.receiver for claimed, _ in done.later)
         if dispatches:
+            if self._unsure and done.in_file and not busy.total():
+                lanes.regain(connection, owner)
+                done.sure = True
             if around:
                 done.others = lanes.take_back(connection, owner, now)
             if around or now >= self._expires:
@@ -240,10 +256,11 @@ class Rounds:
             one.give_up_for_the_gone()
             if not self.stopped:
                 one.claim(flush=self.flush)
-            if one.busy.total() and not (self._holds(now) and now + 2 * LEASE / 3 < self._lease_ends):
+            due = not (self._holds(now) and now + 2 * LEASE / 3 < self._lease_ends)
+            if one.busy.total() and due and done.in_file:  # in memory, there is nobody else
                 lanes.hold(connection, owner, now)
                 done.lease_ends = now + LEASE
-            stale = around or now >= self._expires or one.adds
+            stale = around or now >= self._expires or one.more_wait
             done.expires = lanes.next_expiry(connection) if stale else self._expires
             if time.monotonic() >= self._tidy_at:
                 done.forgotten = self._forget(connection, work, now)
@@ -258,11 +275,14 @@ class Rounds:
                 ours = None if isinstance(result.error, OutboxError) else result.error
                 _log.error("what waits cannot be delivered now, and is tried again: %s", result.error, exc_info=ours)
             self._said = repr(result.error)
+            self._unsure = True
+            self._calls += 1
             self._releasing = frozenset()
             self._round_at = monotonic + AGAIN
             self._plan()
             return
         one, self._said = done.round, ""
+        self._unsure = self._unsure and not done.sure
         with self.lock:
             for _ in range(done.finished):
                 self._finished.popleft()
@@ -273,7 +293,7 @@ class Rounds:
                 self._ready[receiver] = deque(job for job in self._ready[receiver] if id(job) not in released)
             self._releasing = frozenset()
             for taken in one.claimed:
-                self._ready.setdefault(taken.receiver, deque()).append(Job(taken, one.work.deliver))
+                self._ready.setdefault(taken.receiver, deque()).append(Job(taken, one.work.deliver, done.in_file))
                 self._joined.pop(taken.receiver, None)
             self._busy, self._look_at, self._expires = +one.busy, one.look_at, done.expires
             self._looked, self._now = done.calls, one.now
@@ -282,7 +302,7 @@ class Rounds:
             if done.forgotten is not None:
                 self._tidy_at = monotonic + (0.0 if done.forgotten else _TIDY_EVERY)
             times = [] if self.stopped else [one.next_at(), done.expires]
-            times += [self._lease_ends - LEASE / 2] if self._busy else []
+            times += [self._lease_ends - LEASE / 2] if self._busy and done.in_file else []
             times += [one.now] if done.forgotten else []
             times += [one.now + AGAIN] if done.later or not self._is_where_it_should_be else []
             self._round_at = monotonic + min(times, default=inf) - one.now
@@ -298,12 +318,12 @@ class Rounds:
         return self._store.path is None or self._store.durable
 
     def _holds(self, now: float) -> bool:
-        """Say whether what is claimed is ours still; a process may have been away for long."""
-        return now < self._lease_ends <= now + LEASE
+        """Say whether what is claimed in the file is ours still; a process may have been away for long."""
+        return now < self._lease_ends <= now + 2 * LEASE
 
     def _plan(self) -> None:
         """Say when the next round may be due."""
-        looks = self._dispatches and self._store.path is not None
+        looks = self._dispatches and self._store.durable
         self.wake_at = min(self._round_at, self._tick_at if looks else inf)
 
     def _is_changed(self) -> bool:
@@ -325,18 +345,19 @@ class Rounds:
                 job
                 for receiver, ready in self._ready.items()
                 for job in ready
-                if job.deliver is not one.work.deliver or receiver in self._shut or not holds
+                if job.deliver is not one.work.deliver or receiver in self._shut or (job.in_file and not holds)
             ]
             if not self._is_where_it_should_be:  # the file that they were claimed from cannot be told
-                jobs = []
+                jobs = [job for job in jobs if not job.in_file]
             self._releasing = frozenset(job.taken.receiver for job in jobs)
         if jobs:
             lanes.release(one.connection, one.owner, [job.taken for job in jobs])
             one.busy.subtract(job.taken.receiver for job in jobs)
+            one.more_wait = True
             one.look_at.update(dict.fromkeys(self._releasing, 0.0))
         return jobs
 
     def _forget(self, connection: sqlite3.Connection, work: Work, now: float) -> int:
         if not self._store.durable:
             return lanes.forget_in_memory(connection, _IN_MEMORY)
-        return lanes.forget(connection, {state: now - seconds for state, seconds in work.keep.items()})
+        return lanes.forget(connection, {state: now - seconds for state, seconds in work.keep.items()}, now)

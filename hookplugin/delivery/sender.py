@@ -115,7 +115,8 @@ class Sender:
             return Attempt(Outcome(state="delivered", status=status, detail=text, milliseconds=took), body)
         reason = _REASONS.get(status) or _CLASSES.get(status // 100, Reason.invalid_answer)
         outcome = Outcome(state="dead", reason=reason, status=status, detail=text, milliseconds=took)
-        return Attempt(outcome, body, _retry_after(answer.headers.get("Retry-After", "")))
+        mark = self._receiver.mark if reason is Reason.gone else None
+        return Attempt(outcome, body, _retry_after(answer.headers.get("Retry-After", "")), mark)
 
     def _request(self, request_id: str, body: Body) -> requests.PreparedRequest:
         """Build a request by hand: preparing one anew costs half of a POST, and would re-encode the URL.

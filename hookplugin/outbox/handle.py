@@ -27,6 +27,8 @@ class Handle:
         self.lock: Final = threading.RLock()
         self.connection: sqlite3.Connection | None = None
         """To the file."""
+        self.opened = 0
+        """How many times it was."""
         self.memory: sqlite3.Connection | None = None
         """Where deliveries are kept when there is no file, or while it fails."""
         self.failed_at = 0.0

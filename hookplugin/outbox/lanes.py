@@ -167,6 +167,11 @@ def _next_due(connection: sqlite3.Connection, receiver: str, now: float) -> floa
 # Owners
 
 
+def regain(connection: sqlite3.Connection, owner: str) -> None:
+    """Give back what a commit has claimed that seemed to fail."""
+    connection.execute(statements.TAKE_BACK, {"owner": owner})
+
+
 def hold(connection: sqlite3.Connection, owner: str, now: float) -> None:
     """Let the claims of an owner count for a while from now."""
     connection.execute(statements.LEASE, {"owner": owner, "lease": now + LEASE})
@@ -309,8 +314,9 @@ def _waiters(connection: sqlite3.Connection, statement: str, values: Mapping[str
 # Forgetting
 
 
-def forget(connection: sqlite3.Connection, before: Mapping[int, float]) -> int:
+def forget(connection: sqlite3.Connection, before: Mapping[int, float], now: float) -> int:
     """Forget some of what was settled before these times, by state; return of how many deliveries."""
+    connection.execute(statements.FORGET_OWNERS, {"before": now - 100 * LEASE})
     return sum(
         _forget(connection, statements.FORGETTABLE, {"state": state, "before": time, "most": _STEP})
         for state, time in before.items()

@@ -20,12 +20,15 @@ def move(memory: sqlite3.Connection, file: sqlite3.Connection, owner: str, now: 
     What is on the wire stays claimed by its owner, who settles it there.
     """
     rows: dict[int, int] = {}
+    apart: set[str] = set()
     pending = 0
     for row in _rows(memory, "outbox"):
         old = row.pop("seq")
-        if new := _move_delivery(file, row):
+        if new := _move_delivery(file, row, apart):
             rows[old] = new
             pending += row[_STATE] <= 3
+    for batch in apart:
+        file.execute("update outbox set batch = null where batch = :batch and settled is null", {"batch": batch})
     (refused,) = memory.execute("select refused from tally").fetchone()
     file.execute(statements.REFUSE, {"refused": refused})
     for row in _rows(memory, "attempt"):
@@ -35,15 +38,25 @@ def move(memory: sqlite3.Connection, file: sqlite3.Connection, owner: str, now: 
     for table in _TABLES:
         for row in _rows(memory, table):
             row.pop("seq", None)
-            _insert(file, table, row)
+            if row.get("request") not in apart:
+                _insert(file, table, row)
     for row in _rows(memory, "receiver"):
         file.execute(statements.MEET_RECEIVER, row)
     lanes.hold(file, owner, now)
     return pending
 
 
-def _move_delivery(file: sqlite3.Connection, row: dict[str, Any]) -> int | None:
-    """Return the row that it has in the file; none if a commit that seemed to fail has stored it there."""
+def keep_receivers(file: sqlite3.Connection, memory: sqlite3.Connection) -> None:
+    """Copy what is the matter with receivers into memory."""
+    for row in _rows(file, "receiver"):
+        memory.execute(statements.SET_RECEIVER, row)
+
+
+def _move_delivery(file: sqlite3.Connection, row: dict[str, Any], apart: set[str]) -> int | None:
+    """Return the row that it has in the file; none if a commit that seemed to fail has stored it there.
+
+    A batch of which one has to wait behind another is added to those that are sent apart.
+    """
     if row[_STATE] == 3:
         row[_STATE] = 0  # its place in the lane is found anew
     try:
@@ -54,6 +67,7 @@ def _move_delivery(file: sqlite3.Connection, row: dict[str, Any]) -> int | None:
                 file.execute(_SETTLE_TOO, row)
             return None
         # its lane has another head there
+        apart |= {row["batch"]} - {None}
         return _insert(file, "outbox", row | {_STATE: 0, "batch": None})
 
 

@@ -59,6 +59,7 @@ def open_file(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:
     """
     _create_private(path)
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    connection.text_factory = _text
     try:
         connection.execute("pragma page_size = 2048")  # an alert touches many pages, each a little
         patiently(lambda: connection.execute("pragma journal_mode = wal"), patience)
@@ -71,6 +72,11 @@ def open_file(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _text(stored: bytes) -> str:
+    """Read text that the storage may have changed: what is wrong in one row must not stop the others."""
+    return stored.decode(errors="replace")
 
 
 def patiently(work: Callable[[], Value], patience: float) -> Value:
@@ -103,6 +109,9 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     if version == statements.VERSION:
         return
     found = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
+    if found and not version:
+        message = f"{path} is the database of another program; name another file"
+        raise OutboxError(message)
     old = [name for name in ("outbox", "recent", "seen", "notified") if (name,) in found]
     for index in ("outbox_due", "outbox_claimed"):
         connection.execute(f"drop index if exists {index}")

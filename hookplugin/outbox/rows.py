@@ -199,15 +199,18 @@ def read_delivery(row: Sequence[Any], attempts: int) -> Delivery:
 
     """
     _, delivery_id, receiver, body, strategies, via, alert, *_ = row
-    return Delivery(
-        id=delivery_id,
-        alert=Alert.model_validate_json(alert),
-        receiver=receiver,
-        body=body,
-        strategies=tuple(json.loads(strategies)),
-        via=tuple(json.loads(via)) if via != "[]" else (),
-        attempts=attempts,
-    )
+    try:
+        return Delivery(
+            id=delivery_id,
+            alert=Alert.model_validate_json(alert),
+            receiver=receiver,
+            body=body,
+            strategies=tuple(json.loads(strategies)),
+            via=tuple(json.loads(via)) if via != "[]" else (),
+            attempts=attempts,
+        )
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
 
 
 def read_failure(row: Sequence[Any]) -> Outcome | None:

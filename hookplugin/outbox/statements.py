@@ -8,6 +8,9 @@ Table `outbox` holds deliveries, in these states:
     3 parked    behind the head of its lane
     4 delivered, 5 dead
 
+`due` is 0 until an attempt has failed: what was not sent yet is due at once, whatever the clock says. `attempts` counts
+claims, `failed` those that are known to have failed: a process may be killed in between.
+
 A lane is what one receiver hears of one alert: first in, first out. `kept` holds bodies of requests that failed,
 `attempt` failed attempts but the last; `receiver` what is the matter with a receiver, `process` who claims, and until
 when that counts. `recent` holds the alerts that came in last, `seen` what is known of each by its fingerprint. `tally`
@@ -107,10 +110,10 @@ REFUSE: Final = "update tally set refused = refused + :refused"
 
 # What is due: first what failed before, then what never was sent. It is behind another (3) if its lane has a head, or
 # has parked some already; else it may be the head (2), if it is the first of its lane here. Without parking, each claim
-# would look at all of them again.
+# would look at all of them again. JSON has no BLOB: one in a damaged row must not stop the others.
 PICK: Final = """select json_group_array(json_array(
-        seq, id, receiver, body, strategies, via, alert, attempts, coalesce(batch, ''), expires, failed, accepted, key,
-        fate))
+        seq, id, receiver, cast(body as text), cast(strategies as text), cast(via as text), cast(alert as text),
+        attempts, coalesce(batch, ''), expires, failed, accepted, key, fate))
     from (select o.*, case when state = 1 or not exists (
             select 1 from outbox p where p.receiver = o.receiver and p.key = o.key and p.state in (1, 2)
         union all select 1 from outbox p where p.receiver = o.receiver and p.key = o.key and p.state = 3
@@ -137,8 +140,8 @@ TAKE_BATCH: Final = """update outbox set state = 2, owner = :owner, attempts = a
 MEMBERS: Final = "select json_group_array(seq) from outbox where batch = :batch and state = 1"
 
 READ: Final = """select json_group_array(json_array(
-        seq, id, receiver, body, strategies, via, alert, attempts, coalesce(batch, id), expires, failed,
-        reason, status, milliseconds, detail)) from (
+        seq, id, receiver, cast(body as text), cast(strategies as text), cast(via as text), cast(alert as text),
+        attempts, coalesce(batch, id), expires, failed, reason, status, milliseconds, detail)) from (
     select * from outbox where seq in (select value from json_each(:seqs)) order by seq)"""
 
 KEPT: Final = "select content, content_type from kept where request = :request"
@@ -163,6 +166,9 @@ OWNERS: Final = """select json_group_array(json_array(owner, lease)) from (
 LEASE: Final = "insert into process values (:owner, :lease) on conflict(owner) do update set lease = excluded.lease"
 
 LEAVE: Final = "delete from process where owner = :owner"
+
+FORGET_OWNERS: Final = """delete from process where lease < :before
+    and not exists (select 1 from outbox o where o.owner = process.owner and o.state = 2)"""
 
 # Settling
 

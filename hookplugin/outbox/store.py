@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from hookplugin.outbox import journal, lanes, statements
 from hookplugin.outbox.handle import Handle
 from hookplugin.outbox.journal import RecentAlert
-from hookplugin.outbox.moving import move
+from hookplugin.outbox.moving import keep_receivers, move
 from hookplugin.outbox.opening import (
     PATIENCE,
     Durability,
@@ -103,6 +104,8 @@ class Store:
         self._owners: Final[dict[int, str]] = {}
         self._handles: Final[dict[int, Handle]] = {}
         self._writers: Final[dict[int, Writer]] = {}
+        self._thread: Final = threading.local()
+        self._close_later = False
         self._closed = False
         self._accepted = 0
         self._room = 0
@@ -151,6 +154,8 @@ class Store:
         def work(connection: sqlite3.Connection) -> list[Entry]:
             return self._accept(connection, written)
 
+        if self._reads:  # the writer would wait for this thread, and this for it
+            raise self._in_use()
         entries: list[Entry] = self.writer.run(work) if written else []
         if refused := next((entry.refused for entry in entries if entry.refused), None):
             if not self._full:
@@ -224,32 +229,43 @@ class Store:
 
         """
         handle = self._handle
-        with handle.lock:
-            if handle.busy:
-                message = f"{self.name} is in use by this very thread"
-                raise OutboxError(message)
-            try:
+        if self._reads:
+            raise self._in_use()
+        self._thread.reads = True
+        try:
+            with handle.lock:
+                if handle.busy:
+                    raise self._in_use()
                 connection = handle.memory or self._connection(handle)
                 connection.execute("begin")
                 try:
                     return work(connection)
                 finally:
                     connection.rollback()
-            except sqlite3.Error as error:
-                raise self._error(error) from error
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+        finally:
+            self._thread.reads = False
+            if self._close_later:
+                self.close()
 
-    def changed_elsewhere(self) -> int:
-        """Return a number that changes when another process has written.
+    def changed_elsewhere(self) -> tuple[int, int]:
+        """Return numbers that change when another process has written, or may have while the file was not open here.
 
         Raises:
             OutboxError: the storage does not answer.
 
         """
         (version,) = self.read(lambda connection: connection.execute("pragma data_version").fetchone())
-        return int(version)
+        if self.durable:
+            self._check_identity(self._handle)
+        return self._handle.opened, int(version)
 
     def close(self) -> None:
         """Give back what is claimed and close the storage; every later call raises OutboxError."""
+        self._close_later = self._reads  # the writer would wait for this thread
+        if self._close_later:
+            return
         used = os.getpid() in self._writers
         if used:
             self.writer.stop()
@@ -324,9 +340,9 @@ class Store:
         """
         handle = self._handle
         with handle.lock:
-            if self._closed or handle.busy:
-                message = f"{self.name} is {'closed' if self._closed else 'in use by this very thread'}"
-                return [Done(error=OutboxError(message))] * len(works)
+            if self._closed or handle.busy or self._reads:
+                error = OutboxError(f"{self.name} is closed") if self._closed else self._in_use()
+                return [Done(error=error)] * len(works)
             handle.busy = True
             try:
                 return self._commit_somewhere(handle, works, sync=sync)
@@ -349,9 +365,13 @@ class Store:
 
     def _fail(self, handle: Handle, error: Exception) -> None:
         """Keep deliveries in memory from now on."""
+        memory = open_memory()
+        if handle.connection:
+            with suppress(sqlite3.Error):  # if it can be read still
+                keep_receivers(handle.connection, memory)
         handle.close_file()
         _log.error("%s; deliveries are kept in memory until it works again", self._error(error))
-        handle.memory, handle.failed_at = open_memory(), time.monotonic()
+        handle.memory, handle.failed_at = memory, time.monotonic()
         handle.broken = _identity(self.path) if _is_broken(error) else None
 
     def _commit_somewhere(self, handle: Handle, works: Sequence[Work], *, sync: bool) -> list[Done]:
@@ -406,6 +426,7 @@ class Store:
         if handle.connection is None:
             handle.connection = open_file(self.path, patience)
             handle.identity = _identity(self.path)
+            handle.opened += 1
         return handle.connection
 
     def _check_identity(self, handle: Handle) -> None:
@@ -414,10 +435,20 @@ class Store:
             message = f"{self.name} was deleted or replaced"
             raise OutboxError(message)
 
+    @property
+    def _reads(self) -> bool:
+        """Say whether this thread reads, and a signal handler came in between."""
+        return getattr(self._thread, "reads", False)
+
+    def _in_use(self) -> OutboxError:
+        """Return what a signal handler is told that came in between."""
+        return OutboxError(f"{self.name} is in use by this very thread")
+
     def _error(self, error: Exception) -> OutboxError:
         if isinstance(error, OutboxError):
             return error
-        hint = "; move it away, and a new one is made" if _is_broken(error) else ""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        hint = f"; {_HINTS[code]}" if code in _HINTS else ""
         return OutboxError(f"{self.name} failed: {error}{hint}")
 
 
@@ -447,6 +478,20 @@ def _transaction(connection: sqlite3.Connection, works: Sequence[Work]) -> list[
         connection.rollback()  # of what SQLite has not rolled back itself
         raise
     return done
+
+
+_FOR_WRITING: Final = "may this user write it, and the folder that it is in?"
+_HINTS: Final[Mapping[int, str]] = {
+    sqlite3.SQLITE_CORRUPT: "move it away, and a new one is made",
+    sqlite3.SQLITE_NOTADB: "move it away, and a new one is made",
+    sqlite3.SQLITE_FULL: "is the disk full?",
+    sqlite3.SQLITE_IOERR: "is the disk full, or broken?",
+    sqlite3.SQLITE_READONLY: _FOR_WRITING,
+    sqlite3.SQLITE_CANTOPEN: _FOR_WRITING,
+    sqlite3.SQLITE_PERM: _FOR_WRITING,
+    sqlite3.SQLITE_BUSY: "another program holds it",
+}
+"""What to do, by SQLite's code."""
 
 
 def _is_fault(error: Exception) -> bool:

@@ -8,9 +8,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from math import inf
+from queue import Empty, SimpleQueue
 from typing import Any, Final, Protocol, TypeAlias
 
 from hookplugin.outbox.opening import OutboxError
@@ -30,6 +30,10 @@ class Done:
 
     value: Any = None
     error: BaseException | None = None
+
+
+_Order: TypeAlias = tuple[Work, SimpleQueue[Done]]
+"""Work, and where the answer is waited for."""
 
 
 class Routine(Protocol):
@@ -78,11 +82,11 @@ class Writer:
         """What the thread waits for."""
         self._passed: Final = threading.Condition(lock)
         """What others wait for."""
-        self._handed_in: deque[tuple[Work, Future[Any]]] = deque()
+        self._handed_in: deque[_Order] = deque()
         self._is_awaited = False
         self._wake_at = inf
         self._free_at = 0.0
-        self._running = False
+        self._thread: threading.Thread | None = None
         self._stopping = False
 
     def run(self, work: Work) -> Any:  # noqa: ANN401 - what the work returns
@@ -93,23 +97,27 @@ class Writer:
             Exception: whatever the work raises.
 
         """
-        future: Future[Any] = Future()
+        # whoever waits for it holds nothing that the thread needs, if a signal handler comes in between
+        answer: SimpleQueue[Done] = SimpleQueue()
         with self._changed:
             alone = self._stopping or not self._start()
             if not alone:
-                self._handed_in.append((work, future))
+                self._handed_in.append((work, answer))
                 self._is_awaited = True
                 self._changed.notify()
-        if alone:  # the interpreter is shutting down, or the outbox is closed
-            (done,) = self._commit([work])
-            if done.error:
-                raise done.error
-            return done.value
+        # alone: the interpreter is shutting down, or the outbox is closed
+        done = self._commit([work])[0] if alone else self._wait(answer)
+        if done.error:
+            raise done.error
+        return done.value
+
+    def _wait(self, answer: SimpleQueue[Done]) -> Done:
         while True:
+            running = self.is_running
             try:
-                return future.result(_LOOK)
-            except TimeoutError:
-                if not self._running and not future.done():  # a signal handler has stopped it under our hands
+                return answer.get(timeout=_LOOK if running else 0.0)
+            except Empty:
+                if not running:  # a signal handler has stopped it under our hands
                     message = "the outbox was closed"
                     raise OutboxError(message) from None
 
@@ -119,7 +127,7 @@ class Writer:
             if not self._stopping and self._start() and at < self._wake_at:
                 self._wake_at = at
                 self._changed.notify()
-            return self._running
+            return self.is_running
 
     def let_pass(self) -> None:
         """Wait a little while others wait for a commit: it takes long while many threads want the GIL."""
@@ -130,29 +138,30 @@ class Writer:
     @property
     def is_running(self) -> bool:
         """Say whether there is a thread."""
-        return self._running
+        return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
         """Commit what was handed in, and end the thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-            self._passed.wait_for(lambda: not self._running, _LONGEST)
+            self._passed.wait_for(lambda: self._thread is None, _LONGEST)
 
     def _start(self) -> bool:
-        if not self._running:
+        if not self.is_running:
+            self._thread = threading.Thread(target=self._live, name=_NAME, daemon=True)
             try:
-                threading.Thread(target=self._live, name=_NAME, daemon=True).start()
+                self._thread.start()
             except RuntimeError as error:  # of the system, or the interpreter is shutting down
                 _log.error("%s: there is no thread for the outbox", error)
+                self._thread = None
                 return False
-            self._running = True
         return True
 
     def _live(self) -> None:
         """Run until the end; whoever waits when the thread dies is told, and the next one starts it again."""
         reason: BaseException | None = None
-        group: list[tuple[Work, Future[Any]]] = []
+        group: list[_Order] = []
         try:
             while self._next_group(group):
                 self._run_group(group)
@@ -163,23 +172,19 @@ class Writer:
         with self._changed:
             left = [*group, *self._handed_in]
             self._handed_in.clear()
-            self._is_awaited = self._running = False
+            self._is_awaited, self._thread = False, None
             self._passed.notify_all()
         if reason:
             _log.error("the thread of the outbox died, and is started again: %r", reason)
-            for _, future in left:
-                if not future.done():
-                    future.set_exception(OutboxError(f"the thread of the outbox died: {reason!r}"))
+            for _, answer in left:
+                answer.put(Done(error=OutboxError(f"the thread of the outbox died: {reason!r}")))
             self.wake(time.monotonic() + _LOOK)
 
-    def _run_group(self, group: Sequence[tuple[Work, Future[Any]]]) -> None:
+    def _run_group(self, group: Sequence[_Order]) -> None:
         """Commit what was handed in."""
         done = self._commit([work for work, _ in group]) if group else []
-        for (_, future), one in zip(group, done, strict=True):
-            if one.error:
-                future.set_exception(one.error)
-            else:
-                future.set_result(one.value)
+        for (_, answer), one in zip(group, done, strict=True):
+            answer.put(one)
         with self._changed:
             self._is_awaited = bool(self._handed_in)
             self._passed.notify_all()
@@ -203,7 +208,7 @@ class Writer:
         with self._changed:
             self._wake_at = min(self._wake_at, self.routine.wake_at)
 
-    def _next_group(self, group: list[tuple[Work, Future[Any]]]) -> bool:
+    def _next_group(self, group: list[_Order]) -> bool:
         """Wait for what is to be done next; say whether it goes on."""
         group.clear()
         with self._changed:
@@ -213,7 +218,7 @@ class Writer:
                 wait = max(self._wake_at, self._free_at) - time.monotonic()
                 if wait <= 0:
                     break
-                self._changed.wait(None if wait == inf else wait)
+                self._changed.wait(min(wait, _LONGEST_WAIT))
             group += self._handed_in
             self._handed_in.clear()
             return True
@@ -222,5 +227,6 @@ class Writer:
 _NAME: Final = "hookplugin-outbox"
 _PATIENCE: Final = 0.02  # seconds
 _TURN: Final = 0.00001  # seconds; else who waits would get the GIL only between the steps of the routine
+_LONGEST_WAIT: Final = 3600.0  # seconds; Python cannot wait for some centuries
 _LOOK: Final = 1.0  # seconds until a waiter looks whether the thread still lives
 _LONGEST: Final = 10.0  # seconds for the last group

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import RunIn, forked_commands
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(scope="session")
+def run_in() -> Iterator[RunIn]:
+    """Start what all commands are forked from."""
+    with forked_commands() as run:
+        yield run
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run the installed command in an empty folder."""
-    command = Path(sys.executable).with_name("hookplugin")
+def run(run_in: RunIn, tmp_path: Path) -> Run:
+    """Run the command in an empty folder."""
 
     def run_command(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [command, *arguments], input=stdin, cwd=tmp_path, capture_output=True, timeout=60, check=False
-        )
+        done = run_in(tmp_path, arguments, stdin)
         result = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
         assert "Traceback" not in result.stderr
         return result

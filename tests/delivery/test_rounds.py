@@ -642,17 +642,19 @@ def test_a_round_that_is_refused_is_said_once_and_made_again(
     assert caplog.text.count("cannot be delivered now, and is tried again: the outbox refused it: not now") == 1
 
 
-@pytest.mark.parametrize(("milliseconds", "at_once"), [(0.4, 2), (1.9, 2), (2.1, 8), (50.0, 8)])
+@pytest.mark.parametrize(
+    ("attempt", "seconds", "at_once"),
+    [(DELIVERED, 0.001, 2), (DELIVERED, 0.0029, 2), (DELIVERED, 0.0031, 8), (ANSWERS[-2], 0.001, 8)],
+)
 def test_a_receiver_that_answers_at_once_needs_few_requests_on_the_wire(
-    two: tuple[Clock, Store, Store], milliseconds: float, at_once: int
+    two: tuple[Clock, Store, Store], attempt: Attempt, seconds: float, at_once: int
 ) -> None:
     _, store, _ = two
     turns = Turns(store, "ops", max_in_flight=8)
     accept(store, *(delivery(f"d{number:02}") for number in range(40)))
     first = turns.claim()
     for claimed in first:
-        answer = Outcome(state="delivered", status=204, milliseconds=milliseconds)
-        turns.rounds.finish(claimed, Attempt(answer))
+        turns.rounds.finish(claimed, attempt, seconds)
     assert (len(first), len(turns.claim())) == (8, at_once)
 
 
@@ -665,7 +667,6 @@ def test_one_quick_answer_does_not_hold_up_a_receiver_that_is_slow_from_then_on(
     sent: list[Claimed] = []
     for number in range(50):
         sent += turns.claim()
-        answer = Outcome(state="delivered", status=204, milliseconds=20.0 if number else 0.5)
-        turns.rounds.finish(sent.pop(0), Attempt(answer))
+        turns.rounds.finish(sent.pop(0), DELIVERED, 0.02 if number else 0.001)
     sent += turns.claim()
     assert len(sent) == 8

@@ -112,7 +112,8 @@ def test_a_link_to_itself_is_a_storage_that_fails(path: Path, file: str, caplog:
         Store(file, memory_meanwhile=False)
     with closing(Store(file)) as store:
         assert not store.durable
-    assert "unable to open database file; deliveries are kept in memory until it works again" in caplog.text
+    advice = "may this user write it, and the folder that it is in?; deliveries are kept in memory until it works again"
+    assert f"unable to open database file; {advice}" in caplog.text
 
 
 @pytest.mark.parametrize("where", ["missing/outbox.db", "file/outbox.db", "/proc/outbox.db", "nul\0.db"])

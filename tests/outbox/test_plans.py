@@ -34,6 +34,7 @@ SHORT_WALKS = {
     "NEXT_EXPIRY": {"SCAN outbox USING INDEX outbox_expires"},  # to the first that is not claimed
     "OWNERS": {"SCAN o USING INDEX outbox_claimed", "SCAN p LEFT-JOIN"},  # of what is claimed, and of processes
     "PICK": {"SCAN o"},  # of what was found, which has a limit
+    "FORGET_OWNERS": {"SCAN process"},  # of processes, once a minute
     "FORGET_SEEN": {"SCAN seen"},  # of so many as may be too many
 }
 
