@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
 from hookplugin.cli.options import CommandError, ConfigOption, JsonOption, WaitOption, read_since
-from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json
+from hookplugin.cli.output import alert_text, attempt_text, clean, console, plain_table, print_json
 from hookplugin.cli.receiver import committed, health_json, opened, require_receiver, show_health
 from hookplugin.cli.replaying import Replayed, make_again, show_replayed
 from hookplugin.config import find_file, open_document, zone_and_outbox
@@ -66,11 +66,12 @@ def list_deliveries(  # noqa: PLR0913, PLR0917 - options of the command line
     selection = _selection(document, state, receiver, since)
     with opened(_existing(outbox)) as store:
         found = store.read(lambda connection: listing.newest(connection, selection, limit + 1))
+        healths = store.read(read_health)
     shown = found[:limit]
     if as_json:
         print_json([_as_json(one) for one in shown])
     elif shown:
-        _show_list(shown, zone)
+        _show_list(shown, healths, zone)
     elif path:
         there = "" if path.exists() else ", which does not exist yet"
         console().print(f"there is no such delivery ({clean(str(path))}{there})", soft_wrap=True)
@@ -91,11 +92,12 @@ def show(
     with opened(_file(outbox)) as store:
         seq = _find(store, delivery_id)
         delivery, history = store.read(lambda connection: listing.show(connection, seq))
+        healths = store.read(read_health)
     if as_json:
         attempts = [one.model_dump(mode="json") for one in history]
         print_json(delivery.model_dump(mode="json", exclude={"alert": {"raw"}}) | {"history": attempts})
     else:
-        _show(delivery, history, zone)
+        _show(delivery, history, healths, zone)
 
 
 @app.command("replay")
@@ -291,34 +293,36 @@ def _as_json(delivery: StoredDelivery) -> dict[str, Any]:
     return delivery.model_dump(mode="json", exclude={"alert"}) | {"alert": brief}
 
 
-def _show_list(deliveries: Iterable[StoredDelivery], zone: tzinfo | None) -> None:
+def _show_list(deliveries: Iterable[StoredDelivery], healths: Mapping[str, Health], zone: tzinfo | None) -> None:
     table = plain_table("when", "alert", "receiver", "how it stands")
     table.columns[1].min_width = len("id ") + 32
     for one in deliveries:
         alert = alert_text(one.alert) if one.alert else "[red]it cannot be read any more[/]"
         when = _time_text(one.settled or one.accepted, zone)
-        table.add_row(when, f"{alert}\n[dim]id {clean(one.id)}[/]", clean(one.receiver), _state_text(one, zone))
+        table.add_row(
+            when, f"{alert}\n[dim]id {clean(one.id)}[/]", clean(one.receiver), _state_text(one, healths, zone)
+        )
     console().print(table)
 
 
-def _state_text(one: StoredDelivery, zone: tzinfo | None) -> str:
-    last = _attempt_text(one.reason, one.status, one.detail)
+def _state_text(one: StoredDelivery, healths: Mapping[str, Health], zone: tzinfo | None) -> str:
+    last = attempt_text(one.reason, one.status, one.detail)
     text = ", ".join(part for part in (one.state, last) if part)
-    if one.due and one.attempts:
-        text = f"{one.state}, again at {_time_text(one.due, zone)}, after {last}" if last else text
+    if one.due and last:
+        now, health = time.time(), healths.get(one.receiver, Health(one.receiver))
+        at = max(one.due.timestamp(), health.opens_at(now))
+        again = "due" if at <= now else f"again at {_time_text(datetime.fromtimestamp(at, UTC), zone)}"
+        text = f"{one.state}, {'held back' if health.paused or health.gone else again}, after {last}"
     return f"[{_COLORS[one.state]}]{clean(text)}[/]"
-
-
-def _attempt_text(reason: str | None, status: int | None, detail: str | None) -> str:
-    line = ", ".join(str(word) for word in (reason, status) if word is not None)
-    return f"{line}: {detail}" if detail else line
 
 
 def _time_text(time: datetime | None, zone: tzinfo | None) -> str:
     return f"{time.astimezone(zone):%m-%d %H:%M:%S}" if time else ""
 
 
-def _show(delivery: StoredDelivery, history: Iterable[Attempt], zone: tzinfo | None) -> None:
+def _show(
+    delivery: StoredDelivery, history: Iterable[Attempt], healths: Mapping[str, Health], zone: tzinfo | None
+) -> None:
     console().print(alert_text(delivery.alert) if delivery.alert else "[red]the alert cannot be read any more[/]")
     table = plain_table("", "")
     table.show_header = False
@@ -332,7 +336,7 @@ def _show(delivery: StoredDelivery, history: Iterable[Attempt], zone: tzinfo | N
         "accepted": _time_text(delivery.accepted, zone),
         "settled": _time_text(delivery.settled, zone),
         "attempts": str(delivery.attempts),
-        "stands": _state_text(delivery, zone),
+        "stands": _state_text(delivery, healths, zone),
     }
     for name, value in facts.items():
         if value:
@@ -342,6 +346,6 @@ def _show(delivery: StoredDelivery, history: Iterable[Attempt], zone: tzinfo | N
     table.columns[1].justify = "right"
     for one in history:
         milliseconds = f"{one.milliseconds:g}" if one.milliseconds else ""
-        text = _attempt_text(one.reason or "delivered", one.status, one.detail)
+        text = attempt_text(one.reason or "delivered", one.status, one.detail)
         table.add_row(_time_text(one.at, zone), milliseconds, f"[{'red' if one.reason else 'green'}]{clean(text)}[/]")
     console().print(table if table.row_count else "[dim]no attempt has ended yet[/]")

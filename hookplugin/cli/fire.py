@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Final
 
 import typer
@@ -16,11 +18,16 @@ from hookplugin.cli.options import (
     WaitOption,
     read_payload_alerts,
 )
-from hookplugin.cli.output import alert_text, clean, console, plain_table, print_json, state_text
+from hookplugin.cli.output import alert_text, attempt_text, clean, console, plain_table, print_json, state_text
+from hookplugin.cli.receiver import show_health
 from hookplugin.config import find_file, open_document, zone_and_outbox
+from hookplugin.delivery.health import read_health
 from hookplugin.host import Host
-from hookplugin.outbox.opening import MEMORY
+from hookplugin.outbox import listing
+from hookplugin.outbox.listing import StoredDelivery
+from hookplugin.outbox.opening import MEMORY, OutboxError
 from hookplugin.receipt import Receipt
+from hookplugin.webhook import webhook_of
 from hookspecs import Alert, Delivery, Outcome
 
 _MOST_ALERTS: Final = 5  # of which `fire` says why nobody hears of them
@@ -48,10 +55,12 @@ def fire(  # noqa: PLR0913, PLR0917 - options of the command line
         receipt = host.fire_all(alerts)
         stored = queue and receipt.durable
         outcomes = dict.fromkeys(receipt.accepted) if stored else host.wait(receipt, wait)
+        failures = _last_failures(host, outcomes)
         if as_json:
-            print_json(_as_json(receipt, outcomes))
+            print_json(_as_json(receipt, outcomes, failures))
         else:
-            _show(alerts, receipt, outcomes)
+            _show(alerts, receipt, outcomes, failures)
+            _show_health(host, receipt, outcomes)
             _show_reasons(host, receipt)
     finally:
         left = host.close()  # ends the attempts that are under way
@@ -66,14 +75,42 @@ def _show_left(left: int, *, durable: bool) -> None:
     if durable:
         console().print(f"[yellow]waiting in the outbox: {left}[/]; `hookplugin worker` goes on with them")
     else:
-        console().print(f"[red]lost with this command, whose outbox is in memory: {left}[/]")
+        console().print(f"[red]lost with this command: {left}[/]; they were kept in memory only")
 
 
-def _as_json(receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> dict[str, object]:
+def _last_failures(host: Host, outcomes: Mapping[str, Outcome | None]) -> dict[str, StoredDelivery]:
+    """Return what failed, and waits for another attempt, by id."""
+    waiting = [one for one, outcome in outcomes.items() if outcome is None]
+    webhook = webhook_of(host.context)
+    if not (waiting and webhook):
+        return {}
+    with suppress(OutboxError):
+        found = webhook.store.read(lambda connection: [listing.find(connection, one) for one in waiting])
+        rows = [seq for seq in found if seq is not None]
+        stored = webhook.store.read(lambda connection: [listing.show(connection, seq)[0] for seq in rows])
+        return {one.id: one for one in stored if one.reason}
+    return {}
+
+
+def _show_health(host: Host, receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> None:
+    """Say what is the matter with receivers that have not heard."""
+    names = {one.receiver for one in receipt.deliveries if one.id in outcomes and outcomes[one.id] is None}
+    webhook = webhook_of(host.context)
+    if names and webhook:
+        with suppress(OutboxError):
+            healths = webhook.store.read(read_health)
+            show_health([healths[one] for one in sorted(names & healths.keys())], time.time(), host.context.timezone)
+
+
+def _as_json(
+    receipt: Receipt, outcomes: Mapping[str, Outcome | None], failures: Mapping[str, StoredDelivery]
+) -> dict[str, object]:
     deliveries = []
     for delivery in receipt.deliveries:
         outcome = outcomes.get(delivery.id)
         found = outcome.model_dump(mode="json") if outcome else {"state": _unsettled(delivery, outcomes)}
+        if delivery.id in failures:
+            found |= failures[delivery.id].model_dump(mode="json", include={"reason", "status", "detail", "attempts"})
         known = delivery.model_dump(mode="json", include={"id", "receiver", "body", "strategies"})
         deliveries.append(known | _alert_json(delivery.alert) | found)
     return {
@@ -95,7 +132,12 @@ def _alert_json(alert: Alert | None) -> dict[str, object]:
     return {"alert": alert.id, "content": alert.content} if alert else {"alert": None, "content": None}
 
 
-def _show(alerts: Sequence[Alert], receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> None:
+def _show(
+    alerts: Sequence[Alert],
+    receipt: Receipt,
+    outcomes: Mapping[str, Outcome | None],
+    failures: Mapping[str, StoredDelivery],
+) -> None:
     table = plain_table("alert", "receiver", "outcome", "ms")
     table.columns[-1].justify = "right"
     told = [delivery.alert for delivery in receipt.deliveries]  # by a plugin perhaps, of a copy
@@ -103,7 +145,7 @@ def _show(alerts: Sequence[Alert], receipt: Receipt, outcomes: Mapping[str, Outc
         head = alert_text(alert)
         for delivery in receipt.deliveries:
             if delivery.alert is alert:
-                table.add_row(head, clean(delivery.receiver), *_outcome(delivery, outcomes))
+                table.add_row(head, clean(delivery.receiver), *_outcome(delivery, outcomes, failures))
                 head = ""
         for unsent, color in ((receipt.suppressed, "dim"), (receipt.refused, "red")):
             for one in unsent:
@@ -113,10 +155,13 @@ def _show(alerts: Sequence[Alert], receipt: Receipt, outcomes: Mapping[str, Outc
     console().print(table if alerts else "the payload holds no alert")
 
 
-def _outcome(delivery: Delivery, outcomes: Mapping[str, Outcome | None]) -> tuple[str, str]:
-    outcome = outcomes.get(delivery.id)
+def _outcome(
+    delivery: Delivery, outcomes: Mapping[str, Outcome | None], failures: Mapping[str, StoredDelivery]
+) -> tuple[str, str]:
+    outcome, last = outcomes.get(delivery.id), failures.get(delivery.id)
     state = outcome.state if outcome else _unsettled(delivery, outcomes)
-    return state_text(state, outcome), f"{outcome.milliseconds:g}" if outcome else ""
+    after = f", after {clean(attempt_text(last.reason, last.status, last.detail))}" if last else ""
+    return state_text(state, outcome) + after, f"{outcome.milliseconds:g}" if outcome else ""
 
 
 def _show_reasons(host: Host, receipt: Receipt) -> None:

@@ -58,6 +58,12 @@ def state_text(state: str, outcome: Outcome | None) -> str:
     return f"[{_STATE_COLORS[state]}]{clean(outcome_text(outcome)) if outcome else state}[/]"
 
 
+def attempt_text(reason: str | None, status: int | None, detail: str | None) -> str:
+    """Write what came of an attempt in one line; the caller makes it safe for a terminal."""
+    line = ", ".join(str(word) for word in (reason, status) if word is not None)
+    return f"{line}: {detail}" if detail else line
+
+
 def alert_text(alert: Alert) -> str:
     """Write what an alert is, and on a line of its own what tells it from others."""
     first = f"{status_text(alert.status, alert.priority)}  {clean(alert.content)}"

@@ -80,7 +80,7 @@ def listed(run: Run, *arguments: str) -> dict[str, str]:
 
 
 def words(text: str) -> list[str]:
-    return [re.sub(r"\d\d-\d\d \d\d:\d\d:\d\d", "NOW", " ".join(line.split())) for line in text.splitlines()]
+    return [re.sub(r"(\d\d-\d\d )?\d\d:\d\d:\d\d", "NOW", " ".join(line.split())) for line in text.splitlines()]
 
 
 def test_deliveries_are_listed_filtered_and_shown(wide: Run, setting: Configure, give: Give) -> None:
@@ -116,14 +116,21 @@ def test_deliveries_are_listed_filtered_and_shown(wide: Run, setting: Configure,
 
 
 def test_a_delivery_that_is_tried_again_says_when_and_why(wide: Run, tmp_path: Path, httpserver: HTTPServer) -> None:
-    httpserver.expect_request("/").respond_with_data("busy", status=503)
+    httpserver.expect_request("/").respond_with_data("busy", status=503, headers={"Retry-After": "60"})
     config = {
         "outbox": "sqlite:///outbox.db",
         "receivers": [{"name": "ops", "url": httpserver.url_for("/")}],
         "strategies": [{"name": "all", "receivers": ["ops"]}],
     }
     (tmp_path / "hookplugin.yaml").write_text(json.dumps(config), encoding="utf-8")
-    assert wide("fire", "--wait", "500ms", stdin=b'{"content": "a"}').returncode == 1
+    fired = wide("fire", "--wait", "500ms", stdin=b'{"content": "a"}')
+    assert (fired.returncode, words(fired.stdout)[1:3]) == (
+        1,
+        [
+            "● firing, warning a ops pending, after server_error, 503: busy",
+            "ops: failures in a row: 1; it asked for a pause until NOW",
+        ],
+    )
     (one,) = json.loads(wide("deliveries", "list", "--json").stdout)
     history = json.loads(wide("deliveries", "show", one["id"], "--json").stdout)["history"]
     assert (one["state"], one["reason"], one["status"]) == ("pending", "server_error", 503)
