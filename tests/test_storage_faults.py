@@ -122,13 +122,15 @@ class Case:
     """Seconds that it may take to be noticed."""
     keeps: bool = True
     """Whether what was in the file before is there again."""
+    advice: str = "move it away, and a new one is made"
+    """What the log says that people can do."""
 
 
 CASES = {
-    "full": Case(full),
-    "over a limit": Case(over_a_limit),
-    "read-only": Case(read_only),
-    "locked": Case(locked, PATIENCE + AT_ONCE),
+    "full": Case(full, advice="is the disk full"),
+    "over a limit": Case(over_a_limit, advice="is the disk full"),
+    "read-only": Case(read_only, advice="may this user write it, and the folder that it is in?"),
+    "locked": Case(locked, PATIENCE + AT_ONCE, advice="another program holds it"),
     "corrupt": Case(corrupt, keeps=False),
     "corrupt in the header": Case(partial(corrupt, first=0, last=100), keeps=False),
 }
@@ -269,6 +271,8 @@ def test_while_the_file_fails_alerts_go_out_from_memory_and_what_waits_is_moved_
     assert [level for level, _ in said] == [logging.ERROR, logging.WARNING], said
     assert said[0][1].startswith(f"the outbox {outbox} failed: ")
     assert said[0][1].endswith("; deliveries are kept in memory until it works again")
+    is_open = case.fault is read_only and not starts  # then the system does not say why it cannot be written
+    assert ("disk I/O error" if is_open else case.advice) in said[0][1]
     assert said[1][1].startswith(f"the outbox {outbox} works again; deliveries that were moved there from memory: ")
 
 

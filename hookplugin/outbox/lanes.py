@@ -76,6 +76,7 @@ def claim(connection: sqlite3.Connection, wanted: Wanted, owner: str, now: float
     claimed: list[Taken] = []
     most = min(wanted.requests * max(wanted.most, 1), _STEP)
     values = {"receiver": wanted.receiver, "now": now, "most": most}
+    full_at, more = inf, True
     for _ in range(_PASSES):
         free = wanted.requests - len(claimed)
         picked = read_array(connection, statements.PICK, values)
@@ -95,9 +96,10 @@ def claim(connection: sqlite3.Connection, wanted: Wanted, owner: str, now: float
         for request, rows in (*((row[_ID], [row]) for row in alone), *batches):
             content = _kept(connection, request) if rows[0][_FAILED] else None
             claimed.append(Taken(request, tuple(rows), max(row[_EXPIRES] for row in rows), content))
+        more = bool(parked or (len(picked) >= most and claimed))
         if not parked or len(claimed) >= wanted.requests:
             break
-    if parked or (len(picked) >= most and claimed):
+    if more:
         return claimed, now
     return claimed, min(full_at, _next_due(connection, wanted.receiver, now))
 

@@ -21,6 +21,7 @@ PATIENCE: Final = 5.0
 """Seconds to wait for another process."""
 
 _AGAIN: Final = 0.0003  # seconds; SQLite's own way to wait sleeps so long that a rare writer never gets a turn
+_OURS: Final = frozenset({"outbox", "tally"})  # every outbox has one of these tables, also a damaged one
 _MAX_AGE: Final = 4 * 3600.0  # seconds, for what older versions have stored
 
 Value = TypeVar("Value")
@@ -61,10 +62,11 @@ def open_file(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     connection.text_factory = _text
     try:
+        patiently(lambda: _version(connection, path), patience)  # before anything changes what is not ours
         connection.execute("pragma page_size = 2048")  # an alert touches many pages, each a little
         patiently(lambda: connection.execute("pragma journal_mode = wal"), patience)
         connection.execute("pragma journal_size_limit = 67108864")  # what a burst has grown is cut again
-        if patiently(lambda: _version(connection), patience) != statements.VERSION:
+        if patiently(lambda: _version(connection, path), patience) != statements.VERSION:
             patiently(lambda: connection.execute("begin immediate"), patience)
             _bring_up_to_date(connection, path)
             connection.execute("commit")
@@ -96,22 +98,25 @@ def patiently(work: Callable[[], Value], patience: float) -> Value:
         time.sleep(_AGAIN)
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    (version,) = connection.execute("pragma user_version").fetchone()
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version that wrote the file, 0 for a new one."""
+    query = "select user_version, name from pragma_user_version left join sqlite_master on type = 'table'"
+    (version, *_), *_ = found = connection.execute(query).fetchall()
+    tables = {name for _, name in found if name}
+    if tables and (not version or tables.isdisjoint(_OURS)):
+        message = f"{path} is the database of another program; name another file"
+        raise OutboxError(message)
+    if version > statements.VERSION:
+        message = f"the outbox {path} was written by a newer hookplugin; upgrade, or name another file"
+        raise OutboxError(message)
     return int(version)
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
-    version = _version(connection)  # again: another process may have been faster
-    if version > statements.VERSION:
-        message = f"the outbox {path} was written by a newer hookplugin; upgrade, or name another file"
-        raise OutboxError(message)
+    version = _version(connection, path)  # again: another process may have been faster
     if version == statements.VERSION:
         return
     found = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
-    if found and not version:
-        message = f"{path} is the database of another program; name another file"
-        raise OutboxError(message)
     old = [name for name in ("outbox", "recent", "seen", "notified") if (name,) in found]
     for index in ("outbox_due", "outbox_claimed"):
         connection.execute(f"drop index if exists {index}")

@@ -264,6 +264,33 @@ def test_an_idle_dispatcher_does_nothing(make: Make, tmp_path: Path, *, durable:
     assert time.process_time() - spent < 0.1
 
 
+def test_an_idle_dispatcher_sees_that_its_file_was_replaced_and_delivers_what_is_in_the_new_one(
+    make: Make, tmp_path: Path
+) -> None:
+    path = tmp_path / "outbox.db"
+    harness = make({"ops": 1}, lambda _: DELIVERED, f"sqlite:///{path}")
+    harness.dispatcher.wait(harness.fire("ops"), WAIT)
+    for file in list(tmp_path.iterdir()):
+        file.unlink()
+    with closing(Store(f"sqlite:///{path}")) as other:
+        accept(other, Delivery(id="new", alert=Alert(content="new"), receiver="ops", body="hertzbeat"))
+        deadline = time.monotonic() + WAIT
+        while other.outcomes(["new"]) != {"new": DELIVERED}:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert harness.store.durable
+
+
+def test_a_max_age_of_centuries_costs_no_thread(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    harness = make({"ops": 1}, lambda _: DELIVERED)
+    for name in ("first", "second"):
+        one = Delivery(id=name, alert=Alert(content=name), receiver="ops", body="hertzbeat")
+        accept(harness.store, one, max_age=200_000 * 86400.0)
+        assert harness.dispatcher.wait([name], WAIT) == {name: DELIVERED}
+        time.sleep(0.1)  # the writer waits until then
+    assert "died" not in caplog.text
+
+
 def test_a_system_without_threads_keeps_what_is_accepted_for_later(
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:

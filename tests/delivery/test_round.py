@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from storing import Clock, Turns, accept, ids
+from storing import Clock, Turns, accept, deliver_all, ids
 
 from hookplugin.delivery.receiver import Receiver
 from hookplugin.delivery.retry import Attempt
@@ -67,14 +67,7 @@ def test_all_of_many_lanes_are_delivered_and_each_lane_in_order(
     configure(turns, ops=settings)
     names = [f"{target}{number}" for target in range(60) for number in range(3)]
     accept(store, *(delivery(name, target=f"t{name[:-1]}") for name in names))
-    sent = []
-    for _ in range(400):
-        for claimed in turns.claim():
-            sent += ids([claimed])
-            turns.settle(claimed, DELIVERED)
-        clock.time += 1.0
-        if len(sent) == len(names):
-            break
+    sent = deliver_all(turns, clock)
     assert sorted(sent) == sorted(names)
     lanes = {one[:-1]: [name for name in sent if name[:-1] == one[:-1]] for one in names}
     assert all(lane == sorted(lane) for lane in lanes.values())
@@ -87,12 +80,7 @@ def test_what_comes_in_behind_a_head_that_is_due_again_follows_it(store: Store, 
     turns.settle(claimed, FAILED)
     clock.time += 2.0
     accept(store, delivery("second", target="db1"))
-    sent = []
-    for _ in range(2):
-        for claimed in turns.claim():
-            sent += ids([claimed])
-            turns.settle(claimed, DELIVERED)
-    assert sent == ["first", "second"]
+    assert deliver_all(turns, clock) == ["first", "second"]
 
 
 @pytest.mark.parametrize("settings", [{}, {"batch": {"wait": "1s"}}])
@@ -105,13 +93,7 @@ def test_order_outlives_a_reload_that_makes_batches_wait_less(
     turns.round()
     configure(turns, ops=settings)
     accept(store, delivery("second", target="db1"))
-    sent = []
-    for _ in range(8):
-        for claimed in turns.claim():
-            sent += ids([claimed])
-            turns.settle(claimed, DELIVERED)
-        clock.time += 1.0
-    assert sent == ["first", "second"]
+    assert deliver_all(turns, clock) == ["first", "second"]
 
 
 def test_what_is_due_again_is_not_kept_waiting_by_what_comes_in(store: Store, clock: Clock) -> None:
@@ -358,3 +340,20 @@ def test_probes_are_no_faster_than_the_rate(store: Store, clock: Clock) -> None:
         clock.time += 1.0
     assert len(sent) > 10
     assert all(after - before >= 60.0 for before, after in pairwise(sent))
+
+
+@pytest.mark.parametrize(("which", "sent"), [("old", ["b"]), ("new", [])])
+def test_a_410_disables_the_url_that_answered_it_and_no_other(store: Store, which: str, sent: list[str]) -> None:
+    marks = {}
+    turns = Turns(store)
+    accept(store, delivery("a"), delivery("b"))
+    requests = []
+    for name in ("old", "new"):
+        configure(turns, ops={"url": f"http://127.0.0.1:9/{name}", "max_in_flight": 1})
+        marks[name] = turns.rounds.work.receivers["ops"].mark
+        requests += turns.claim()
+    (claimed,) = requests
+    turns.rounds.finish(claimed, Attempt(GONE, mark=marks[which]))
+    assert ids(turns.claim()) == sent
+    turns.round()
+    assert become(turns) == dict.fromkeys({"a", "b"} - set(sent), Reason.gone)

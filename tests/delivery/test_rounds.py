@@ -670,3 +670,74 @@ def test_one_quick_answer_does_not_hold_up_a_receiver_that_is_slow_from_then_on(
         turns.rounds.finish(sent.pop(0), DELIVERED, 0.02 if number else 0.001)
     sent += turns.claim()
     assert len(sent) == 8
+
+
+def test_what_failed_first_of_all_and_waits_for_a_pause_is_given_up_at_its_max_age(
+    two: tuple[Clock, Store, Store],
+) -> None:
+    clock, store, _ = two
+    turns = Turns(store, "ops")
+    accept(store, delivery("a"), max_age=60.0)
+    turns.rounds.expect({"ops": 1}, clock() + 60.0)
+    round_without_looking(store, turns)
+    job = turns.rounds.begin("ops")
+    assert job
+    clock.time += 1.0
+    turns.rounds.finish(job.claimed, failed(Reason.rate_limited, 429, 600.0))
+    settled = []
+    for seconds in (0.0, 58.0, 1.0):
+        clock.time += seconds
+        round_without_looking(store, turns)
+        settled.append([(one.id, outcome.reason) for one, outcome in turns.settled])
+    assert settled == [[], [], [("a", Reason.rate_limited)]]
+
+
+def test_what_is_parked_behind_a_row_that_cannot_be_read_goes_on(two: tuple[Clock, Store, Store]) -> None:
+    _, store, _ = two
+    turns = Turns(store, "ops")
+    accept(store, delivery("a", "db1"), delivery("b", "db1"))
+    store.commit([methodcaller("execute", "update outbox set alert = '{' where id = 'a'")])
+    turns.round()
+    job = turns.rounds.begin("ops")
+    assert job
+    with pytest.raises(ValueError, match="JSON"):
+        _ = job.claimed
+    turns.rounds.discard(job)
+    round_without_looking(store, turns)
+    job = turns.rounds.begin("ops")
+    assert job
+    assert job.claimed.id == "b"
+
+
+def test_a_process_that_is_to_deliver_no_more_gives_back_what_it_has_claimed_ahead(
+    two: tuple[Clock, Store, Store],
+) -> None:
+    _, store, other = two
+    turns = Turns(store, "ops", max_in_flight=1)
+    accept(store, *(delivery(name) for name in "abc"))
+    (begun,) = turns.claim()
+    turns.rounds.work = Work(turns.rounds.work.receivers, partial(no_deliver), dispatch=False)
+    turns.rounds.look_around()
+    assert turns.rounds.is_due()
+    round_without_looking(store, turns)
+    assert not turns.rounds.is_due()
+    assert [one.id for one in Turns(other, "ops").claim()] == ["b", "c"]
+    turns.rounds.finish(begun, DELIVERED)
+    assert turns.rounds.is_due()
+    round_without_looking(store, turns)
+    assert [one.id for one, _ in turns.settled] == ["a"]
+
+
+@pytest.mark.parametrize(("seconds", "known"), [(10.0, 2), (200 * LEASE, 1)])
+def test_a_process_that_was_killed_long_ago_is_forgotten(
+    two: tuple[Clock, Store, Store], seconds: float, known: int
+) -> None:
+    clock, store, other = two
+    killed, living = Turns(store, "ops"), Turns(other, "ops")
+    accept(store, delivery("a"))
+    (claimed,) = killed.claim()
+    killed.settle(claimed, DELIVERED.outcome)
+    clock.time += seconds
+    accept(other, delivery("b"))
+    living.claim()
+    assert set(other.read(look).leases) == set([other.owner, store.owner][:known])

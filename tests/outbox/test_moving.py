@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from storing import Clock, Turns, accept, ids, telling
+from storing import Clock, Turns, accept, deliver_all, ids, receivers, telling
 
 from hookplugin.delivery.health import Health, read_health, write_health
 from hookplugin.delivery.retry import Attempt
+from hookplugin.delivery.rounds import LOOK
 from hookplugin.outbox.moving import move
 from hookplugin.outbox.opening import MEMORY
 from hookplugin.outbox.store import Store
@@ -76,17 +77,6 @@ def fail(turns: Turns, body: bytes = b"sent") -> list[str]:
         turns.rounds.finish(claimed, Attempt(FAILED, body=Body(content=body)))
     turns.round()
     return ids(requests)
-
-
-def deliver_all(turns: Turns, clock: Clock) -> list[str]:
-    """Let all be delivered; return the ids in this order."""
-    sent = []
-    for _ in range(20):
-        for claimed in turns.claim():
-            sent += ids([claimed])
-            turns.settle(claimed, DELIVERED)
-        clock.time += 2.0
-    return sent
 
 
 def move_all(source: Store, target: Store) -> int:
@@ -205,3 +195,83 @@ def test_what_a_commit_that_seemed_to_fail_has_stored_is_neither_twice_there_nor
     move_all(in_memory, on_disk)
     assert on_disk.outcomes("ab") == {"a": DELIVERED, "b": None}
     assert deliver_all(Turns(on_disk, "ops"), clock) == ["b"]
+
+
+def test_retries_that_waited_in_the_file_go_on_when_it_is_back(on_disk: Store, clock: Clock) -> None:
+    turns = Turns(on_disk, "ops")
+    accept(on_disk, delivery("in the file"))
+    fail(turns)
+    with full_disk():
+        accept(on_disk, delivery("in memory"))
+        (claimed,) = turns.claim()
+        turns.settle(claimed, DELIVERED)
+    clock.time += 2.0
+    begun: list[str] = []
+    deadline = time.monotonic() + 10.0
+    while not begun:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        if turns.rounds.is_due():  # as the writer does: nobody looks around
+            (done,) = on_disk.commit([turns.rounds.run])
+            turns.rounds.end(done)
+        if job := turns.rounds.begin("ops"):
+            begun.append(job.claimed.id)
+    assert begun == ["in the file"]
+
+
+@pytest.mark.parametrize(
+    "health",
+    [
+        pytest.param(Health("ops", paused=True), id="paused"),
+        pytest.param(Health("ops", failures=12, pause=300.0, until=Clock.time + 300.0), id="its breaker is open"),
+        pytest.param(Health("ops", gone=receivers("ops")["ops"].mark), id="answered 410"),
+    ],
+)
+def test_who_is_not_to_be_sent_to_is_not_sent_to_from_memory_either(
+    on_disk: Store, clock: Clock, health: Health
+) -> None:
+    turns = Turns(on_disk, "ops", "dev")
+    on_disk.commit([partial(write_health, healths=[health], now=clock())])
+    with full_disk():
+        accept(on_disk, delivery("ops"), delivery("dev").model_copy(update={"receiver": "dev"}))
+        assert not on_disk.durable
+        assert [ids(turns.claim(name)) for name in ("ops", "dev")] == [[], ["dev"]]
+
+
+def test_a_batch_from_memory_of_which_one_waits_behind_another_in_the_file_is_heard_once(
+    on_disk: Store, clock: Clock
+) -> None:
+    def failing() -> list[str]:
+        clock.time += 0.1
+        (claimed,) = turns.claim()
+        turns.rounds.finish(claimed, Attempt(FAILED, body=Body(content=" ".join(ids([claimed])).encode())))
+        turns.round()
+        return ids([claimed])
+
+    turns = Turns(on_disk, "ops", batch={"wait": "1ms", "max": 10})
+    accept(on_disk, delivery("a0", "a"))
+    failed = [failing()]
+    with full_disk():
+        accept(on_disk, delivery("a1", "a"), delivery("b1", "b"))
+        failed.append(failing())
+    wait_for_file(on_disk, turns)
+    heard: list[str] = []
+    for _ in range(6):
+        clock.time += 3.0
+        for claimed in turns.claim():
+            heard += claimed.content.content.decode().split() if claimed.content else ids([claimed])
+            turns.settle(claimed, DELIVERED)
+    assert failed == [["a0"], ["a1", "b1"]]
+    assert sorted(heard) == ["a0", "a1", "b1"]
+
+
+def test_while_the_file_fails_rounds_wait_for_it(on_disk: Store) -> None:
+    turns = Turns(on_disk, "ops")
+    turns.rounds.is_due()
+    with full_disk():
+        accept(on_disk, delivery("a"))
+        time.sleep(LOOK)
+        turns.rounds.is_due()
+        turns.round()
+        assert not on_disk.durable
+        assert turns.rounds.wake_at > time.monotonic()

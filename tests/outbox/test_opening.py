@@ -86,9 +86,26 @@ def newer(path: Path) -> None:
     query(path, "create table outbox(whatever)")
 
 
+def foreign(path: Path) -> None:
+    query(path, "create table outbox(whatever)")
+
+
+def foreign_with_a_version(path: Path) -> None:
+    query(path, "pragma user_version = 2")
+    query(path, "create table settings(whatever)")
+
+
+def foreign_written_ahead(path: Path) -> None:
+    query(path, "pragma journal_mode = wal")
+    foreign(path)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        pytest.param(foreign, "is the database of another program; name another file", id="foreign"),
+        pytest.param(foreign_with_a_version, "is the database of another program", id="foreign, with a version"),
+        pytest.param(foreign_written_ahead, "is the database of another program", id="foreign, written ahead"),
         pytest.param(newer, "was written by a newer hookplugin; upgrade, or name another file", id="newer"),
         pytest.param(lambda path: path.write_text("no database\n" * 999), "file is not a database", id="text"),
         pytest.param(lambda path: path.mkdir(), "Is a directory", id="directory"),

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -251,6 +252,41 @@ def test_a_row_that_cannot_be_read_is_dead_and_does_not_keep_the_others(
     assert "deliveries that cannot be read any more; they are dead: 1" in caplog.text
 
 
+@pytest.mark.parametrize("seconds", [0.0, 20.0], ids=["in time", "expired"])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("strategies", "5"),
+        ("strategies", "null"),
+        ("strategies", "[" * 100_000),
+        ("strategies", b"\xff"),
+        ("via", "5"),
+        ("via", "null"),
+        ("via", "[" * 100_000),
+        ("alert", "null"),
+        ("alert", "[" * 100_000),
+        ("alert", b"\xff"),
+        ("body", b"\xff"),
+    ],
+)
+def test_a_row_that_was_damaged_costs_itself_alone(
+    file: str, clock: Clock, column: str, value: object, seconds: float
+) -> None:
+    with closing(Store(file, clock)) as store:
+        accept(store, delivery("a"), max_age=10.0)
+        accept(store, delivery("b"))
+        store.commit([lambda connection: connection.execute(f"update outbox set {column} = ? where id = 'a'", [value])])
+        clock.time += seconds
+        turns = Turns(store, "ops")
+        claimed = ids(turns.claim())
+        turns.round()
+        a, b = store.outcomes("ab").values()
+        assert claimed[-1:] == ["b"]
+        assert b is None
+        assert claimed[:-1] == ["a"] if a is None else (claimed[:-1], a.state) == ([], "dead")
+        assert store.durable
+
+
 # The file
 
 
@@ -285,6 +321,28 @@ def test_a_closed_store_says_so(store: Store) -> None:
     store.close()
     with pytest.raises(OutboxError, match="is closed"):
         accept(store, delivery("a"))
+
+
+def test_who_interrupts_a_reader_in_its_own_thread_is_refused_and_does_not_hang(store: Store) -> None:
+    def read(_: sqlite3.Connection) -> None:
+        accept(store, delivery("a"))  # as a signal handler does
+
+    with pytest.raises(OutboxError, match="in use by this very thread"):
+        store.read(read)
+    accept(store, delivery("b"))
+    assert store.outcomes("ab") == {"b": None}
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_it_is_seen_that_the_file_was_deleted_or_replaced(path: Path, file: str, *, replaced: bool) -> None:
+    with closing(Store(file)) as store:
+        store.changed_elsewhere()
+        for found in path.parent.iterdir():
+            found.rename(found.with_name(f"away-{found.name}"))
+        if replaced:
+            Store(file).close()
+        with pytest.raises(OutboxError, match="was deleted or replaced"):
+            store.changed_elsewhere()
 
 
 def test_a_broken_storage_is_an_outbox_error_and_nothing_else(path: Path, file: str) -> None:
@@ -412,6 +470,26 @@ def test_after_a_fork_each_process_has_its_own_connection_and_nothing_is_lost(
     # four: the parent gave back what it had claimed when it closed
     assert lines == ["child claims first", "parent claims child before", "child has 4"]
     assert stored(path) == ["first", "child before", "parent", "child after"]
+
+
+def test_what_a_child_writes_while_the_file_is_closed_for_the_fork_is_seen(file: str, run: Callable[..., str]) -> None:
+    code = """
+        import os, sys
+        from hookplugin.outbox.store import Store
+        from hookspecs import Alert, Delivery
+        from storing import accept
+        store = Store(sys.argv[1])
+        before = [store.changed_elsewhere() for _ in range(2)]
+        if pid := os.fork():
+            os.waitpid(pid, 0)
+            after = [store.changed_elsewhere() for _ in range(2)]
+            print(before[0] == before[1] != after[0] == after[1])
+        else:
+            accept(store, Delivery(id="a", alert=Alert(content="x"), receiver="ops", body="hertzbeat"))
+            store.close()
+            os._exit(0)
+    """
+    assert run(code, file) == "True\n"
 
 
 def test_a_fork_in_memory_has_nothing_of_its_parent(run: Callable[..., str]) -> None:

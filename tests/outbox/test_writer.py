@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from math import inf
@@ -115,7 +115,7 @@ class Counting:
         self.wake_at = inf
         self.ran = threading.Semaphore(0)
 
-    def expect(self, receivers: Iterable[str], expires: float) -> None:
+    def expect(self, counts: Mapping[str, int], expires: float) -> None:
         raise NotImplementedError
 
     def is_due(self) -> bool:
