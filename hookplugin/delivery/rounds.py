@@ -20,7 +20,8 @@ from hookplugin.outbox.lanes import LEASE, Pair
 from hookplugin.outbox.opening import OutboxError
 from hookplugin.outbox.owner import has_ended
 from hookplugin.outbox.rows import Claimed, Taken
-from hookplugin.outbox.store import AGAIN, Store
+from hookplugin.outbox.storage import AGAIN
+from hookplugin.outbox.store import Store
 from hookplugin.outbox.writer import Done
 
 LOOK: Final = 0.25

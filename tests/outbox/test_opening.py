@@ -143,7 +143,8 @@ def test_a_place_where_no_file_can_be_made_is_refused_in_one_line(tmp_path: Path
 
 OPEN = """
     import sys
-    from hookplugin.outbox.store import OutboxError, Store
+    from hookplugin.outbox.opening import OutboxError
+    from hookplugin.outbox.store import Store
     print("ready", flush=True)
     for line in sys.stdin:
         try:

@@ -371,7 +371,8 @@ def test_a_full_disk_refuses_what_does_not_fit_and_nothing_after_it_was_freed(
 ) -> None:
     code = """
         import resource, storing, sys
-        from hookplugin.outbox.store import OutboxError, Store
+        from hookplugin.outbox.opening import OutboxError
+        from hookplugin.outbox.store import Store
         from hookspecs import Alert, Delivery
         def accept(name, content):
             storing.accept(store, Delivery(id=name, alert=Alert(content=content), receiver="ops", body="hertzbeat"))
@@ -513,7 +514,8 @@ def test_a_fork_in_memory_has_nothing_of_its_parent(run: Callable[..., str]) -> 
 def test_a_fork_does_not_open_a_closed_store_again(file: str, run: Callable[..., str]) -> None:
     code = """
         import os, sys
-        from hookplugin.outbox.store import OutboxError, Store
+        from hookplugin.outbox.opening import OutboxError
+        from hookplugin.outbox.store import Store
         store = Store(sys.argv[1])
         store.close()
         if pid := os.fork():
