@@ -161,9 +161,8 @@ class Rounds:
             ready = self._ready.get(receiver)
             configured = self.work.receivers.get(receiver)
             limit = configured.max_in_flight if configured else 1
-            if (
-                self._quickest.get(receiver, inf) < _QUICK
-            ):  # then it is Python that is slow, and slower with each thread
+            # then it is Python that is slow, and slower with each thread
+            if self._quickest.get(receiver, inf) < _QUICK:
                 limit = min(limit, _FEW)
             if (
                 not ready

@@ -62,11 +62,11 @@ def open_file(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     connection.text_factory = _text
     try:
-        patiently(lambda: _version(connection, path), patience)  # before anything changes what is not ours
+        version = patiently(lambda: _version(connection, path), patience)  # before anything changes what is not ours
         connection.execute("pragma page_size = 2048")  # an alert touches many pages, each a little
         patiently(lambda: connection.execute("pragma journal_mode = wal"), patience)
         connection.execute("pragma journal_size_limit = 67108864")  # what a burst has grown is cut again
-        if patiently(lambda: _version(connection, path), patience) != statements.VERSION:
+        if version != statements.VERSION:
             patiently(lambda: connection.execute("begin immediate"), patience)
             _bring_up_to_date(connection, path)
             connection.execute("commit")
