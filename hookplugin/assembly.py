@@ -8,12 +8,13 @@ from contextlib import contextmanager
 import pluggy
 
 import hookspecs
-from hookplugin.config import Config, disabled_plugins, resolve
+from hookplugin.config import Config, disabled_plugins
 from hookplugin.discovery import discover
 from hookplugin.document import ConfigError, Document
 from hookplugin.outbox.opening import MEMORY, OutboxError
 from hookplugin.plugins import Plugins
 from hookplugin.problems import Problem
+from hookplugin.resolution import resolve
 from hookplugin.webhook import Webhook, webhook_of
 from hookspecs import PROJECT
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,12 +17,13 @@ from hookplugin.problems import Problem, shown
 from hookspecs.frozen import MAX_DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from hookplugin.problems import Path as KeyPath
 
 _QUOTED: Final = re.compile(r"\b(tag|alias|anchor|handle) ['\"].*", re.DOTALL)
 """Where PyYAML's messages quote the text: a password may begin with `!`, `*` or `&`."""
+
+_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML 1.1, as libyaml counts lines
 
 _HINTS: Final = {
     "cannot start any token": "; indent with spaces, not with tabs",
@@ -92,9 +94,10 @@ class Document:
         problems = list(problems)
         root = compose(self.text) if self.text and problems else None
         if root is None:
-            return [f"{self.name}: {problem}" for problem in problems]
-        lines = sorted(((_line(root, problem.path), problem) for problem in problems), key=lambda line: line[0])
-        return [f"{self.name}:{line}: {problem}" for line, problem in lines]
+            return [f"{self.name}: {problem}{_character(problem)}" for problem in problems]
+        source = _BREAK.split(self.text or "")
+        places = sorted(((_place(root, problem, source), problem) for problem in problems), key=itemgetter(0))
+        return [f"{self.name}:{':'.join(map(str, place))}: {problem}" for place, problem in places]
 
 
 def read_document(path: Path) -> Document:
@@ -183,22 +186,45 @@ def _twice(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
                 seen.add(str(key.value))
 
 
-def _line(root: yaml.Node, path: KeyPath) -> int:
-    """Return the line on which a path stands, or as much of it as there is."""
-    node, line = root, root.start_mark.line
-    for key in path:
+def _character(problem: Problem) -> str:
+    return f" (character {problem.offset + 1})" if problem.offset else ""
+
+
+def _place(root: yaml.Node, problem: Problem, source: Sequence[str]) -> tuple[int, ...]:
+    """Return the line of a problem, or of as much of its path as there is; and the column, if it is in a text."""
+    at = node = root
+    for key in problem.path:
         found = _child(node, key)
         if found is None:
-            break
-        node, line = found
-    return line + 1
+            return (at.start_mark.line + 1,)
+        at, node = found
+    text = at if problem.in_key else node
+    if problem.offset is None or not isinstance(text, yaml.ScalarNode):
+        return (at.start_mark.line + 1,)
+    return _position(text, problem.offset, source)
 
 
-def _child(node: yaml.Node, key: str | int) -> tuple[yaml.Node, int] | None:
+def _child(node: yaml.Node, key: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    """Return where a key stands, and its value."""
     if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
-        return node.value[key], node.value[key].start_mark.line
+        return node.value[key], node.value[key]
     if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
             if name.value == str(key):
-                return value, name.start_mark.line
+                return name, value
     return None
+
+
+def _position(text: yaml.ScalarNode, offset: int, source: Sequence[str]) -> tuple[int, int]:
+    """Return line and column of a character of a text; where escapes or folding hide it, those of its begin."""
+    line: int = text.start_mark.line
+    column: int = text.start_mark.column
+    before: str = text.value[:offset]
+    if text.style == "|":
+        row, rest = before.count("\n"), before.rpartition("\n")[2]
+        written = source[line + 1 + row] if line + 1 + row < len(source) else ""
+        found = written.find(text.value.split("\n")[row])
+        return (line + 2 + row, found + len(rest) + 1) if found >= 0 else (line + 1, column + 1)
+    quote = 1 if text.style in {"'", '"'} else 0
+    plain = source[line][column + quote :].startswith(text.value)
+    return (line + 1, column + quote + offset + 1) if plain else (line + 1, column + 1)

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Self
 import pluggy
 
 from hookplugin.assembly import assemble, close, configure
-from hookplugin.config import OUR_PLUGIN, Config, ConfigInput, disabled_plugins, open_document, resolve, undeliverable
+from hookplugin.config import OUR_PLUGIN, Config, ConfigInput, disabled_plugins, open_document
 from hookplugin.discovery import PluginStatus, take_over
 from hookplugin.document import ConfigError, Document
 from hookplugin.isolation import Answer, describe, raise_together
@@ -24,6 +24,7 @@ from hookplugin.outbox.opening import OutboxError
 from hookplugin.plugins import Plugins
 from hookplugin.problems import Problem
 from hookplugin.receipt import Receipt, Unsent
+from hookplugin.resolution import resolve, undeliverable
 from hookplugin.sources import SourceError, read_alerts
 from hookplugin.strategy.explain import Explanation
 from hookplugin.strategy.notify import UNMATCHED, Held

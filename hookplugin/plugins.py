@@ -11,9 +11,11 @@ import pluggy
 
 from hookplugin import webhook
 from hookplugin.bodies.preset import PRESETS
-from hookplugin.config import Config, Offered
+from hookplugin.bodies.rendering import Bodies
+from hookplugin.config import Config
 from hookplugin.discovery import PluginStatus
 from hookplugin.isolation import Answer, call_each, describe, raise_together
+from hookplugin.resolution import Offered
 from hookplugin.sources import SOURCES
 from hookspecs import Alert, Context, Delivery, Outcome, Registry
 from hookspecs.frozen import FrozenDict
@@ -55,8 +57,8 @@ class Plugins:
     def offered(self) -> Offered:
         """Return what a configuration may refer to."""
         troubles = {status.name: status.reason for status in reversed(self._statuses)}
-        bodies = PRESETS | self.registry.renderers.keys()
-        return Offered(bodies=frozenset(bodies), filters=frozenset(self.registry.filters), plugins=FrozenDict(troubles))
+        bodies = Bodies(renderers=self.registry.renderers).names
+        return Offered(bodies=bodies, filters=frozenset(self.registry.filters), plugins=FrozenDict(troubles))
 
     def register(self) -> None:
         """Let each plugin offer what it has, into a registry of its own that is merged if that works.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -25,10 +25,23 @@ class Problem:
 
     path: Path
     message: str
+    offset: int | None = None
+    """The character that is wrong, in the text to which the path leads."""
+    in_key: bool = False
+    """Whether that text is the last key of the path itself."""
 
     def __str__(self) -> str:
         """Write the problem without a line number."""
         return f"{path_text(self.path)}: {self.message}" if self.path else self.message
+
+
+class ProblemsError(ValueError):
+    """Hold all that is wrong inside of one value, with paths that begin there."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        """Hold them."""
+        self.problems: Final = tuple(problems)
+        super().__init__("; ".join(map(str, self.problems)))
 
 
 def path_text(path: Path) -> str:
@@ -71,10 +84,18 @@ def problems_of(error: ValidationError, keys_at: Callable[[Path], Iterable[str]]
     errors = error.errors(include_url=False, include_input=True)
     around = {details["loc"][:-1] for details in errors}  # of a list that is too short only for its wrong items
     return [
-        _problem(details, keys_at)
+        problem
         for details in errors
         if details["type"] != "too_short" or details["loc"] not in around
+        for problem in _inside(details) or [_problem(details, keys_at)]
     ]
+
+
+def _inside(details: ErrorDetails) -> list[Problem]:
+    """Return what a validator found wrong at several places of one value."""
+    error = details.get("ctx", {}).get("error")
+    found = error.problems if isinstance(error, ProblemsError) else ()
+    return [replace(one, path=(*details["loc"], *one.path)) for one in found]
 
 
 def _problem(details: ErrorDetails, keys_at: Callable[[Path], Iterable[str]]) -> Problem:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, cast
 
-from hookplugin.bodies.preset import PRESETS
+from hookplugin.bodies.rendering import Bodies
 from hookplugin.config import OUR_PLUGIN, Config
 from hookplugin.delivery.deliverer import Deliverer, outcome_text
 from hookplugin.delivery.dispatcher import Dispatcher
@@ -224,18 +224,23 @@ class Webhook:
 
 
 def _rules(config: Config, context: Context) -> _Rules:
-    filters, renderers = context.registry.filters, context.registry.renderers
+    filters = context.registry.filters
     strategies = tuple(compile_strategy(strategy, filters, context.timezone) for strategy in config.strategies)
     receivers = {receiver.name: receiver for receiver in config.receivers}
     bodies = {receiver.name: receiver.body for receiver in config.receivers}
-    return _Rules(strategies, Index(strategies), receivers, bodies, frozenset(PRESETS | renderers.keys()))
+    return _Rules(strategies, Index(strategies), receivers, bodies, bodies_of(config, context).names)
 
 
 def _work(config: Config, context: Context) -> Work:
     receivers = {receiver.name: receiver for receiver in config.receivers}
     keep = {STATES["delivered"]: config.keep.delivered, STATES["dead"]: config.keep.dead}
-    deliverer = Deliverer(config.receivers, context.registry.renderers)
+    deliverer = Deliverer(config.receivers, bodies_of(config, context))
     return Work(receivers, deliverer.deliver, config.dispatch, keep)
+
+
+def bodies_of(config: Config, context: Context) -> Bodies:
+    """Return all that can be sent under a configuration."""
+    return Bodies(config.bodies, context.registry.renderers)
 
 
 def webhook_of(context: Context) -> Webhook | None:

@@ -202,6 +202,8 @@ class Alert(Frozen):
     """The foreign system's id of this very event, where it has one."""
     raw: Annotated[Any, BeforeValidator(freeze)] = None
     """The part of the foreign payload that it came from."""
+    group: Annotated[Any, BeforeValidator(freeze)] = None
+    """What the foreign payload says of all the alerts that came in it, without these."""
     fingerprint: Text = ""
     """Identity over time, equal for a firing and its recovery; made from source, target and tags if empty."""
     id: Int64 = _NO_ID
@@ -230,6 +232,7 @@ class Alert(Frozen):
             group_key: str | None = None,
             event_id: str | None = None,
             raw: object = None,
+            group: object = None,
             fingerprint: str = ...,
             id: int = ...,  # noqa: A002 - the documented name
         ) -> None: ...

@@ -180,6 +180,7 @@ ALERTS = st.builds(
     gmt_update=st.none() | MOMENTS,
     source=st.none() | TEXT,
     raw=TREES,
+    group=st.none() | TREES,
 )
 """Any alert, with whatever a host may put into it."""
 

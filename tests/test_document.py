@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from hookplugin import ConfigError
-from hookplugin.document import Document, read_document
+from hookplugin.document import Document, parse_document, read_document
+from hookplugin.problems import Path as KeyPath
 from hookplugin.problems import Problem
 
 Write = Callable[[str | bytes], Path]
@@ -212,7 +217,103 @@ def test_problems_come_in_the_order_of_their_lines(write: Write) -> None:
     ]
 
 
-def test_problems_of_a_dict_have_no_line() -> None:
+@pytest.mark.parametrize(
+    ("text", "path", "place"),
+    [
+        ("a: x bad\n", ("a",), "1:6"),
+        ('a: "{{ bad }}"\n', ("a",), "1:8"),
+        ("a: '{{ bad }}'\n", ("a",), "1:8"),
+        ("b: 1\na:   {x: [1, {ü: 'ö {{ bad }}'}]}\n", ("a", "x", 1, "ü"), "2:24"),
+        ("a:\n  - - '{{ bad }}'\n", ("a", 0, 0), "2:11"),
+        ('a: "🔥 監 {{ bad }}"\n', ("a",), "1:12"),
+        ("a: |\n  x\n\n    y {{ bad }}\n", ("a",), "4:10"),
+        ("a:  |2-  # why\n    \n      é {{ bad }}\n", ("a",), "3:12"),
+        ("a: |+\n  {{ bad }}\n\n\n", ("a",), "2:6"),
+        ("a:\r\n  b: |\r\n    x\r\n    {{ bad }}\r\n", ("a", "b"), "4:8"),
+        ('c: 1\r\na: "{{ bad }}"\r\n', ("a",), "2:8"),
+        ("x: &x '{{ bad }}'\na: *x\n", ("a",), "1:4"),
+    ],
+)
+def test_what_is_wrong_in_a_text_is_told_to_the_column(write: Write, text: str, path: KeyPath, place: str) -> None:
+    document = read_document(write(text))
+    value: Any = document.data
+    for key in path:
+        value = value[key]
+    (line,) = document.locate([Problem(path, "is wrong", value.index("bad"))])
+    assert line.startswith(f"{document.name}:{place}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a: '{{ ''x'' bad }}'\n", "1:4"),
+        ('b: 1\na: "{{ \\"x\\" bad }}"\n', "2:4"),
+        ('a: "\\u00e4 {{ bad }}"\n', "1:4"),
+        ("a: >-\n  x\n  {{ bad }}\n", "1:4"),
+        ("a: x\n  y bad\n", "1:4"),
+        ('a: "x\n\n  {{ bad }}"\n', "1:4"),
+    ],
+)
+def test_where_escapes_or_folding_hide_a_character_the_begin_of_its_text_is_told(
+    write: Write, text: str, place: str
+) -> None:
+    document = read_document(write(text))
+    (line,) = document.locate([Problem(("a",), "is wrong", 5)])
+    assert line.startswith(f"{document.name}:{place}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a:\n- for x in bad:\n    y: 1\n", "2:12"),
+        ("a:\n  - {for x in bad: {y: 1}}\n", "2:15"),
+        ("a: [{'for x in bad': 1}]\n", "1:16"),
+        ("a:\n- ? for x in bad\n  : 1\n", "2:14"),
+    ],
+)
+def test_what_is_wrong_in_a_key_is_told_to_the_column_of_the_key(write: Write, text: str, place: str) -> None:
+    document = read_document(write(text))
+    (line,) = document.locate([Problem(("a", 0, "for x in bad"), "is wrong", 9, in_key=True)])
+    assert line == f"{document.name}:{place}: a[0].for x in bad: is wrong"
+
+
+def test_problems_come_in_the_order_of_their_lines_and_columns(write: Write) -> None:
+    document = read_document(write("a: {x: one two, y: three}\nb: four\n"))
+    wrong = [
+        Problem(("b",), "5", 1),
+        Problem(("a", "y"), "4", 0),
+        Problem(("a", "x"), "3", 4),
+        Problem(("a", "x"), "2"),
+    ]
+    assert [line.rpartition(" ")[2] for line in document.locate([*wrong, Problem(("a",), "1")])] == list("21345")
+
+
+LINES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\x85\u2028\u2029"), min_size=1)
+
+
+@given(LINES, st.sampled_from([None, "'", '"', "|"]), st.data())
+def test_a_column_names_the_character_that_stands_there_or_the_begin_of_its_text(
+    text: str, style: str | None, data: st.DataObject
+) -> None:
+    written = yaml.safe_dump({"key": text}, default_style=style, allow_unicode=True)
+    document = parse_document(Path("x.yaml"), written)
+    assert isinstance(document.data, dict)
+    (found,) = document.data.values()
+    assume(isinstance(found, str))  # 0o17 is text to PyYAML, which writes it, and a number here
+    offset = data.draw(st.integers(0, len(found) - 1))
+    (said,) = document.locate([Problem(("key",), "is wrong", offset)])
+    line, column = map(int, said.split(":")[1:3])
+    root = yaml.compose(written)
+    assert isinstance(root, yaml.MappingNode)
+    begin = root.value[0][1].start_mark
+    if (line, column) != (begin.line + 1, begin.column + 1):
+        assert written.split("\n")[line - 1].ljust(column, "\n")[column - 1] == found[offset]
+
+
+def test_problems_of_a_dict_have_no_line_but_the_character_of_a_text() -> None:
+    assert Document({"a": "x bad"}).locate([Problem(("a",), "is wrong", 2)]) == [
+        "configuration: a: is wrong (character 3)"
+    ]
     assert Document({"a": 1}).locate([Problem(("a", 0, "b"), "is wrong")]) == ["configuration: a[0].b: is wrong"]
 
 

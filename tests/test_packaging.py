@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
+from hookplugin.bodies.preset import PRESETS
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "tests/examples"
 
@@ -58,8 +60,8 @@ def test_the_wheel_holds_the_two_packages_and_their_data(wheel: Path) -> None:
     assert {
         "hookplugin/py.typed",
         "hookspecs/py.typed",
-        "hookplugin/bodies/presets/hertzbeat.json",
         "hookplugin/cli/data/hookplugin.yaml",
+        *(f"hookplugin/bodies/presets/{name}.yaml" for name in PRESETS),
     } <= set(names)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
-from hookplugin.problems import Path, Problem, nearest, path_text, problems_of
+from hookplugin.problems import Path, Problem, ProblemsError, nearest, path_text, problems_of
 
 KEYS = ("name", "times", "share", "enabled", "mode", "receivers", "token", "tags", "child", "children")
 
@@ -94,6 +94,21 @@ def test_all_mistakes_are_said_at_once() -> None:
         "name: should be text",
         "times: should be a whole number",
         "nam: unknown key; did you mean 'name'?",
+    ]
+
+
+def test_a_validator_may_find_several_mistakes_at_places_of_its_value() -> None:
+    def crooked(_: object) -> object:
+        raise ProblemsError([Problem(("a", 0), "is bent", 3), Problem(("b",), "is bent too", 0, in_key=True)])
+
+    class Tree(BaseModel):
+        tree: Annotated[object, BeforeValidator(crooked)]
+
+    with pytest.raises(ValidationError) as caught:
+        Tree.model_validate({"tree": {}, "other": 1})
+    assert problems_of(caught.value, lambda _: KEYS) == [
+        Problem(("tree", "a", 0), "is bent", 3),
+        Problem(("tree", "b"), "is bent too", 0, in_key=True),
     ]
 
 

@@ -43,7 +43,7 @@ def test_the_commands_for_operators_run_as_they_stand(
         with pytest.raises(SystemExit) as ended:
             command_line()
         exits.append(ended.value.code)
-    assert exits == [0, 0, 0, 0, 1, 0, 1, 0, 0]  # nobody listens at the address that `init` writes
+    assert exits == [0, 0, 0, 0, 1, 0, 0, 1, 0, 0]  # nobody listens at the address that `init` writes
     assert "Connection refused" in capsys.readouterr().out
 
 

@@ -1,98 +1,234 @@
-"""Bodies as JSON trees: the structure is fixed, the leaves are constants or paths, nothing rendered is parsed again."""
+"""Bodies as JSON trees: structure and keys are fixed, text leaves are templates, nothing rendered is parsed again."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from enum import Enum
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from pydantic import BaseModel
+from jinja2 import nodes
 
-Names: TypeAlias = Mapping[str, object]
-"""What the paths of a tree may begin with."""
+from hookplugin.bodies.expression import Compiled
+from hookplugin.bodies.parsing import TemplateError, parse
+from hookplugin.bodies.plain import plain
+from hookplugin.bodies.scope import RenderError, Scope
+from hookplugin.bodies.shape import TEXT
+from hookplugin.bodies.template import Compiler, Write
+from hookplugin.problems import Path, Problem, ProblemsError
+from hookspecs.alert import INT64_MAX, INT64_MIN
+from hookspecs.frozen import text
 
-Tree: TypeAlias = Callable[[Names], Any]
-"""A compiled tree; returns what `json` can write, or none."""
+Node: TypeAlias = Callable[[Scope], Any]
+"""A compiled part of a tree; returns what `json` can write, or none."""
 
-_PATH: Final = re.compile(r"\{\{\s*([a-z][a-z0-9_]*(?:\.[A-Za-z0-9][A-Za-z0-9_-]*)*)\s*\}\}")
+_LOOP: Final = re.compile(r"\s*for\s.*\sin\s.*", re.DOTALL)
+_DEEPEST: Final = 32  # levels of a template
 
 
-def compile_tree(template: object) -> Tree:
-    """Compile a template: a string that is exactly one `{{ path }}` becomes the value with its type.
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Hold a compiled template, and what it speaks of."""
 
-    A key whose value is none is left out, and so is an item of a list.
+    source: object
+    """What was compiled."""
+    render: Node = field(repr=False, compare=False)
+    used: frozenset[str] = frozenset()
+    """The names that it speaks of."""
+    vars: frozenset[str] = frozenset()
+    """The secrets that it needs."""
+
+
+def is_template(value: object) -> bool:
+    """Say whether a text holds an expression or a statement."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+def compile_tree(tree: object) -> Template:
+    """Compile a JSON tree.
+
+    A text that is exactly one expression becomes the value with its type; if that is none, its key is left out, and so
+    is an item of a list. Any other text stays text. An item of a list that is a map with the one key
+    `for NAME in EXPRESSION` becomes one item for each turn.
 
     Raises:
-        ValueError: a string holds `{{` and is more than one path.
+        ProblemsError: all that is wrong with it.
 
     """
+    compiler, problems = Compiler(), list[Problem]()
+    render = _Trees(compiler, problems).node(tree, ())
+    if problems:
+        raise ProblemsError(problems)
+    return Template(tree, render, frozenset(compiler.used), frozenset(compiler.vars))
+
+
+def compile_text(source: str, escape: Callable[[str], str] | None = None) -> Template:
+    """Compile a template whose result is text.
+
+    Args:
+        source: the template.
+        escape: what is done to each text that is inserted.
+
+    Raises:
+        ProblemsError: what is wrong with it.
+
+    """
+    compiler = Compiler(escape)
+    try:
+        write: Write = compiler.text(parse(source))
+    except TemplateError as error:
+        raise ProblemsError([Problem((), str(error), error.offset)]) from None
+    return Template(source, write, frozenset(compiler.used), frozenset(compiler.vars))
+
+
+@dataclass(frozen=True, slots=True)
+class _Trees:
+    """Compile the parts of one tree, and collect what is wrong with them."""
+
+    compiler: Compiler
+    problems: list[Problem]
+
+    def node(self, template: object, path: Path) -> Node:
+        if len(path) > _DEEPEST:
+            return self._refuse(path, f"is nested more than {_DEEPEST} levels deep")
+        if isinstance(template, Mapping):
+            return self._map(template, path)
+        if isinstance(template, (list, tuple)):
+            return self._list(template, path)
+        if isinstance(template, str):
+            return self._text(template, path)
+        if isinstance(template, float) and not math.isfinite(template):
+            return self._refuse(path, "is no number that JSON knows; write it in quotes if it is text")
+        if isinstance(template, int) and not INT64_MIN <= template <= INT64_MAX:
+            return self._refuse(path, "does not fit into 64 bits; write it in quotes")
+        if template is not None and not isinstance(template, (bool, int, float)):
+            return self._refuse(path, f"should be text, a number, true, false, null, a list or a map, not {template!r}")
+        return _Constant(template)
+
+    def _refuse(self, path: Path, message: str, offset: int | None = None, *, in_key: bool = False) -> Node:
+        self.problems.append(Problem(path, message, offset, in_key))
+        return _Constant(None)
+
+    def _text(self, source: str, path: Path) -> Node:
+        if not is_template(source):
+            return _Constant(text(source))
+        try:
+            parsed = parse(source)
+            only = self.compiler.only_expression(parsed)
+            write = self.compiler.text(parsed) if only is None else None
+        except TemplateError as error:
+            return self._refuse(path, str(error), error.offset)
+        return write or _plain(only)
+
+    def _map(self, template: Mapping[Any, object], path: Path) -> Node:
+        members = []
+        for key, value in template.items():
+            here = (*path, str(key))
+            if not isinstance(key, str):
+                self._refuse(here, "the key should be text; write it in quotes", in_key=True)
+            elif is_template(key):
+                self._refuse(here, "keys are fixed; what differs belongs into a value", 0, in_key=True)
+            elif _LOOP.fullmatch(key):
+                self._refuse(here, "a loop stands alone in an item of a list: - for …:", 0, in_key=True)
+            members.append((text(str(key)), self.node(value, here), value is None))
+
+        if all(isinstance(member, _Constant) for _, member, _ in members):
+            return _Constant({key: member(_NO_SCOPE) for key, member, _ in members})
+
+        def render(scope: Scope) -> dict[str, Any]:
+            found = {}
+            key = ""
+            try:
+                for key, member, null in members:
+                    value = member(scope)
+                    if value is not None or null:
+                        found[key] = value
+            except RenderError as error:
+                error.path = (key, *error.path)
+                raise
+            return found
+
+        return render
+
+    def _list(self, template: Sequence[object], path: Path) -> Node:
+        items = [(self._item(value, (*path, index)), value is None) for index, value in enumerate(template)]
+
+        if all(isinstance(item, _Constant) for item, _ in items):
+            return _Constant([item(_NO_SCOPE) for item, _ in items])
+
+        def render(scope: Scope) -> list[Any]:
+            found: list[Any] = []
+            index = 0
+            try:
+                for index, (item, null) in enumerate(items):
+                    value = item(scope)
+                    if isinstance(value, _Several):
+                        found += value
+                    elif value is not None or null:
+                        found.append(value)
+            except RenderError as error:
+                error.path = (index, *error.path)
+                raise
+            return found
+
+        return render
+
+    def _item(self, template: object, path: Path) -> Node:
+        if isinstance(template, Mapping) and len(template) == 1:
+            ((key, value),) = template.items()
+            if isinstance(key, str) and _LOOP.fullmatch(key):
+                return self._loop(key, value, (*path, key))
+        return self.node(template, path)
+
+    def _loop(self, head: str, template: object, path: Path) -> Node:
+        try:
+            with self.compiler.loop(_parse_head(head), _count(template)) as loop:
+                inside = self.node(template, path)
+        except TemplateError as error:
+            return self._refuse(path, str(error), max(error.offset - len("{% "), 0), in_key=True)
+        null = template is None
+
+        def render(scope: Scope) -> _Several:
+            values = (inside(turn) for turn in loop.turns(scope))
+            return _Several(value for value in values if value is not None or null)
+
+        return render
+
+
+@dataclass(frozen=True, slots=True)
+class _Constant:
+    """Hold a part without templates."""
+
+    value: object
+
+    def __call__(self, _: Scope) -> Any:  # noqa: ANN401 - JSON has no narrower type
+        return self.value
+
+
+_NO_SCOPE: Final[Any] = None  # constants need none
+
+
+class _Several(list[Any]):
+    """Hold the items that a loop gave for one."""
+
+
+def _plain(only: Compiled | None) -> Node:
+    """Return the value of an expression as JSON has it; a text is that already."""
+    assert only  # noqa: S101 - a template is either text, or one expression
+    run = only.run
+    return run if only.shape is TEXT else lambda scope: plain(run(scope), scope.longest)
+
+
+def _parse_head(head: str) -> nodes.For:
+    found = parse(f"{{% {head} %}}{{% endfor %}}").body
+    if len(found) != 1 or not isinstance(found[0], nodes.For) or found[0].body:
+        message = "is no loop; write: for alert in alerts"
+        raise TemplateError(message)
+    return found[0]
+
+
+def _count(template: object) -> int:
     if isinstance(template, Mapping):
-        return _compile_object({str(key): compile_tree(value) for key, value in template.items()})
-    if isinstance(template, (list, tuple)):
-        return _compile_list([compile_tree(value) for value in template])
-    if isinstance(template, str) and "{{" in template:
-        found = _PATH.fullmatch(template)
-        if not found:
-            message = f"{template!r} should be exactly one path, like {{{{ alert.content }}}}"
-            raise ValueError(message)
-        return _compile_path(found[1].split("."))
-    return lambda _: template
-
-
-def _compile_object(members: Mapping[str, Tree]) -> Tree:
-    def render(names: Names) -> dict[str, Any]:
-        rendered = ((key, member(names)) for key, member in members.items())
-        return {key: value for key, value in rendered if value is not None}
-
-    return render
-
-
-def _compile_list(items: Sequence[Tree]) -> Tree:
-    def render(names: Names) -> list[Any]:
-        return [value for value in (item(names) for item in items) if value is not None]
-
-    return render
-
-
-def _compile_path(path: Sequence[str]) -> Tree:
-    def render(names: Names) -> object:
-        value: object = names
-        for step in path:
-            value = _step(value, step)
-        return plain(value)
-
-    return render
-
-
-def _step(value: object, name: str) -> object:
-    """Follow one step of a path: an item of a map, else a field of a model; none where there is neither."""
-    if isinstance(value, Mapping):
-        return value.get(name)
-    if isinstance(value, BaseModel) and name in type(value).model_fields:
-        return getattr(value, name)
-    return value.name if isinstance(value, Enum) and name == "name" else None
-
-
-def plain(value: object) -> object:
-    """Return a value as JSON has it: no enums, no NaN, times as ISO 8601."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, datetime):
-        written = value.isoformat()
-        return f"{written.removesuffix('+00:00')}Z" if written.endswith("+00:00") else written
-    return value
-
-
-def encode(value: object) -> bytes:
-    """Write JSON as compact UTF-8 (RFC 8259)."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return 1 + sum(map(_count, template.values()))
+    return 1 + (sum(map(_count, template)) if isinstance(template, (list, tuple)) else 0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import typer
 
 from hookplugin.assembly import rehearse
-from hookplugin.bodies.preset import PRESETS, render_body
+from hookplugin.bodies.rendering import Request
 from hookplugin.bodies.sample import SAMPLES
 from hookplugin.cli.options import ConfigOption, JsonOption
 from hookplugin.cli.output import print_json
@@ -21,6 +22,7 @@ from hookplugin.outbox.store import Store
 from hookplugin.plugins import Plugins
 from hookplugin.problems import Problem
 from hookplugin.strategy.explain import contradictions, named_receivers
+from hookplugin.webhook import bodies_of
 from hookspecs import Delivery
 
 
@@ -37,7 +39,7 @@ def check(
         name = str(path)
         document = open_document(path)
         with rehearse(document) as (plugins, checked):
-            errors += document.locate([*_outbox(checked), *_bodies(plugins)])
+            errors += document.locate([*_outbox(checked), *_bodies(plugins, checked)])
             warnings += document.locate(_warnings(plugins, checked))
     except ConfigError as error:
         errors += error.problems
@@ -66,18 +68,23 @@ def _outbox(config: Config) -> Iterator[Problem]:
         yield Problem(("outbox",), str(error))
 
 
-def _bodies(plugins: Plugins) -> Iterator[Problem]:
+def _bodies(plugins: Plugins, config: Config) -> Iterator[Problem]:
     """Render every body with every sample."""
-    renderers = plugins.registry.renderers
-    for name in sorted(PRESETS | renderers.keys()):
-        for sample in SAMPLES:
-            delivery = Delivery(id="check", alert=sample, receiver="check", body=name)
+    bodies = bodies_of(config, plugins.context)
+    indexes = {body.name: index for index, body in enumerate(config.bodies)}
+    for name in sorted(bodies.names):
+        template = bodies.template(name)
+        alone = template is None or template.speaks_of_one
+        for words, alerts in SAMPLES.items():
+            deliveries = [Delivery(id="check", alert=alert, receiver="check", body=name) for alert in alerts]
+            if alone and len(deliveries) > 1:
+                continue
             try:
-                render_body(name, (delivery,), renderers)
+                bodies.render(Request("check", deliveries, datetime.now(UTC), many=len(deliveries) > 1))
             except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
                 contain(error)
-                message = f"the body {name!r} fails for an alert like {sample.content!r}: {describe(error)}"
-                yield Problem((), message)
+                message = f"the body {name!r} fails for {words}: {describe(error)}"
+                yield Problem(("bodies", indexes[name]) if name in indexes else (), message)
                 break
 
 

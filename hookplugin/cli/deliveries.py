@@ -95,7 +95,7 @@ def show(
         healths = store.read(read_health)
     if as_json:
         attempts = [one.model_dump(mode="json") for one in history]
-        print_json(delivery.model_dump(mode="json", exclude={"alert": {"raw"}}) | {"history": attempts})
+        print_json(delivery.model_dump(mode="json", exclude={"alert": {"raw", "group"}}) | {"history": attempts})
     else:
         _show(delivery, history, healths, zone)
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from hookplugin.bodies.preset import render_body, render_fallback
+from hookplugin.bodies.rendering import Bodies, Request, render_fallback
+from hookplugin.bodies.scope import RenderError, TooLargeError
+from hookplugin.bodies.secret import fill, fill_text
+from hookplugin.bodies.tree import Template
+from hookplugin.delivery.receiver import is_header
 from hookplugin.delivery.retry import Attempt
 from hookplugin.isolation import contain, describe
 from hookplugin.outbox.rows import Claimed
-from hookspecs import Body, Delivery, Outcome, Reason, Renderer
+from hookspecs import Body, Outcome, Reason
 
 if TYPE_CHECKING:
     from hookplugin.delivery.receiver import Receiver
@@ -21,44 +27,93 @@ _log = logging.getLogger("hookplugin")
 class Deliverer:
     """Deliver to the receivers of one configuration, from any thread."""
 
-    def __init__(self, receivers: Iterable[Receiver], renderers: Mapping[str, Renderer]) -> None:
+    def __init__(self, receivers: Iterable[Receiver], bodies: Bodies) -> None:
         """Open no connection yet.
 
         Args:
             receivers: of the configuration.
-            renderers: what plugins offer.
+            bodies: what they may be sent.
 
         """
         # Here, and not where it is needed first: only who delivers needs `requests`, and a lock that another thread
         # holds during an import or while a TLS context is made would stay locked in a forked child.
         from hookplugin.delivery.sender import Sender, Sessions  # noqa: PLC0415 - `import hookplugin` does without it
 
-        receivers = tuple(receivers)
-        sessions = Sessions(tls=any(receiver.is_https for receiver in receivers))
-        self._senders: Final = {receiver.name: Sender(receiver, sessions) for receiver in receivers}
-        self._batching: Final = frozenset(receiver.name for receiver in receivers if receiver.batch)
-        self._renderers: Final = renderers
+        self._receivers: Final = {receiver.name: receiver for receiver in receivers}
+        sessions = Sessions(tls=any(receiver.is_https for receiver in self._receivers.values()))
+        self._senders: Final = {name: Sender(receiver, sessions) for name, receiver in self._receivers.items()}
+        self._bodies: Final = bodies
 
     def deliver(self, claimed: Claimed) -> Attempt:
         """Make one attempt; never raises."""
         try:
-            return self._senders[claimed.receiver].send(claimed.id, claimed.content or self.render(claimed.deliveries))
+            return self._deliver(claimed)
         except BaseException as error:  # noqa: BLE001 - nobody but us would catch it in a sender thread
             _log.exception("the request %s to %r failed by an error of our own", claimed.id, claimed.receiver)
             return Attempt(Outcome(state="dead", reason=Reason.failed, detail=type(error).__name__))
 
-    def render(self, deliveries: Sequence[Delivery]) -> Body:
-        """Render the body of a request, or the fallback if that fails."""
-        name, many = deliveries[0].body, deliveries[0].receiver in self._batching
+    def _deliver(self, claimed: Claimed) -> Attempt:
+        receiver = self._receivers[claimed.receiver]
+        request = Request(claimed.id, claimed.deliveries, datetime.now(UTC), receiver.batch is not None)
         try:
-            return render_body(name, deliveries, self._renderers, many=many)
-        except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
-            contain(error)
-            _log.warning(
-                "the body %r of delivery %s failed, the fallback is sent: %s",
-                name, deliveries[0].id, describe(error),
-            )  # fmt: skip
-            return render_fallback(deliveries, f"body {name!r} failed: {type(error).__name__}", many=many)
+            body, notes = (claimed.content, []) if claimed.content else render(self._bodies, request)
+        except TooLargeError as error:
+            return Attempt(
+                Outcome(state="dead", reason=Reason.failed, detail=f"{error}; halves of it are"), too_large=True
+            )
+        sent = body
+        if self._bodies.template(request.body):
+            try:
+                sent = fill(body, receiver.vars)
+            except KeyError as error:
+                detail = f"the receiver has no vars.{error.args[0]} any more, which the body needs"
+                return Attempt(Outcome(state="dead", reason=Reason.failed, detail=detail), body)
+        headers, dropped = render_headers(receiver, request)
+        attempt = self._senders[receiver.name].send(claimed.id, sent, headers)
+        for note in dropped:
+            _log.warning("delivery %s to %r: %s", claimed.id, receiver.name, note)
+        detail = "; ".join(part for part in (*notes, *dropped, attempt.outcome.detail) if part)
+        return replace(attempt, body=body, outcome=attempt.outcome.model_copy(update={"detail": detail}))
+
+
+def render(bodies: Bodies, request: Request) -> tuple[Body, list[str]]:
+    """Render the body of a request, or the fallback if that fails, and say why.
+
+    Raises:
+        TooLargeError: a batch does not fit; halves of it may.
+
+    """
+    try:
+        return bodies.render(request), []
+    except RenderError as error:
+        if isinstance(error, TooLargeError) and len(request.deliveries) > 1:
+            raise
+        reason = f"body {request.body!r} failed: {error}"
+    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
+        contain(error)
+        reason = f"body {request.body!r} failed: {type(error).__name__}"
+        _log.warning("the body %r of delivery %s failed: %s", request.body, request.id, describe(error))
+    _log.warning("the fallback is sent for delivery %s: %s", request.id, reason)
+    note = f"the fallback was sent, {reason}"
+    return render_fallback(request.deliveries, reason, many=request.many), [note]
+
+
+def render_headers(receiver: Receiver, request: Request) -> tuple[dict[str, str], list[str]]:
+    """Render the headers that are templates; one that is no header then is left out, and told."""
+    headers: dict[str, str] = {}
+    notes: list[str] = []
+    for name, value in receiver.headers.items():
+        if not isinstance(value, Template):
+            continue
+        try:
+            headers[name] = fill_text(value.render(request.scope()), receiver.vars)
+        except (RenderError, KeyError) as error:
+            notes.append(f"the header {name!r} was left out: {type(error).__name__}")
+            continue
+        if not is_header(headers[name]):
+            del headers[name]
+            notes.append(f"the header {name!r} was left out: its value is not printable ASCII, or is too long")
+    return headers, notes
 
 
 def outcome_text(outcome: Outcome) -> str:

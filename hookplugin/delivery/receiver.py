@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Annotated, Any, Final, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, SecretStr, ValidationInfo, model_validator
 
+from hookplugin.bodies.tree import Template, compile_text, is_template
 from hookplugin.outbox.rows import Waiting
 from hookplugin.problems import shown
-from hookplugin.values import Duration, Name, Rate, Secret
+from hookplugin.values import Duration, Name, Rate, Secret, read_reference
 from hookspecs import Delivery
 from hookspecs.frozen import Frozen, FrozenDict
 
@@ -22,7 +23,11 @@ RESERVED_HEADERS: Final = frozenset({
 })  # fmt: skip
 """Headers that every request carries or HTTP itself needs; nobody else may set them."""
 
+LONGEST_HEADER: Final = 4096
+"""Characters of the value of a header that is rendered."""
+
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VAR_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
 _PRINTABLE_WITH_SPACES: Final = re.compile(r"([\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?)?")
 
@@ -47,7 +52,24 @@ def _url(url: SecretStr) -> SecretStr:
     return url
 
 
-def _headers(headers: Mapping[str, SecretStr]) -> FrozenDict[str, SecretStr]:
+def _header(value: object, info: ValidationInfo) -> SecretStr | Template:
+    if isinstance(value, (SecretStr, Template)):
+        return value
+    if isinstance(value, str) and is_template(value):
+        return compile_text(value)
+    found = read_reference(value, info)
+    if not isinstance(found, str):
+        message = "should be text"
+        raise ValueError(message)
+    return SecretStr(found)
+
+
+def is_header(value: str) -> bool:
+    """Say whether a text may be the value of a header."""
+    return len(value) <= LONGEST_HEADER and _PRINTABLE_WITH_SPACES.fullmatch(value) is not None
+
+
+def _headers(headers: Mapping[str, SecretStr | Template]) -> FrozenDict[str, SecretStr | Template]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
             message = f"{shown(name)!r} cannot be the name of a header"
@@ -55,7 +77,7 @@ def _headers(headers: Mapping[str, SecretStr]) -> FrozenDict[str, SecretStr]:
         if name.lower() in RESERVED_HEADERS:
             message = f"the header {name!r} is set by hookplugin or by HTTP itself; remove it"
             raise ValueError(message)
-        if not _PRINTABLE_WITH_SPACES.fullmatch(value.get_secret_value()):
+        if isinstance(value, SecretStr) and not _PRINTABLE_WITH_SPACES.fullmatch(value.get_secret_value()):
             message = f"the value of {name!r} should be printable ASCII"
             raise ValueError(message)
     if len({name.lower() for name in headers}) < len(headers):
@@ -71,7 +93,22 @@ def _token(token: SecretStr) -> SecretStr:
     return token
 
 
+def _vars(values: Mapping[str, SecretStr]) -> FrozenDict[str, SecretStr]:
+    for name in values:
+        if not _VAR_NAME.fullmatch(name):
+            message = f"{shown(name)!r} cannot be the name of a var; write one like routing_key"
+            raise ValueError(message)
+    return FrozenDict(values)
+
+
 Url: TypeAlias = Annotated[Secret, AfterValidator(_url)]
+Header: TypeAlias = Annotated[
+    SecretStr | Template,
+    PlainValidator(_header),
+    PlainSerializer(lambda value: value.source if isinstance(value, Template) else value),
+]
+"""The value of a header: a secret, or a template that is rendered for each request."""
+Method: TypeAlias = Literal["POST", "PUT", "PATCH"]
 
 
 class Basic(Frozen):
@@ -137,7 +174,10 @@ class Defaults(Frozen):
     """Hold what a receiver may say beside its name and URL; also what all of them share."""
 
     body: Name = "hertzbeat"
-    headers: Annotated[Mapping[str, Secret], AfterValidator(_headers)] = FrozenDict()
+    method: Method = "POST"
+    headers: Annotated[Mapping[str, Header], AfterValidator(_headers)] = FrozenDict()
+    vars: Annotated[Mapping[str, Secret], AfterValidator(_vars)] = FrozenDict()
+    """Secrets that a body needs: `{{ vars.NAME }}`."""
     auth: Auth | None = None
     timeout: Timeout = Timeout()
     retry: Retry = Retry()
@@ -189,6 +229,8 @@ class Receiver(Defaults):
             update["timeout"] = Timeout.model_validate(timeout)
         if self.batch and defaults.batch:
             update["batch"] = Batch.model_validate({**_said(defaults.batch), **_said(self.batch)})
+        if "vars" in said:
+            update["vars"] = FrozenDict({**defaults.vars, **self.vars})
         if "headers" in said:
             own = {name.lower() for name in self.headers}
             inherited = {name: value for name, value in defaults.headers.items() if name.lower() not in own}
@@ -201,7 +243,7 @@ class Receiver(Defaults):
         return self.model_copy(update=update)
 
 
-def has_authorization(headers: Mapping[str, SecretStr]) -> bool:
+def has_authorization(headers: Mapping[str, SecretStr | Template]) -> bool:
     """Say whether the headers say who we are."""
     return any(name.lower() == "authorization" for name in headers)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import unquote_plus
 
+from pydantic import SecretStr
+
 from hookplugin.delivery.receiver import Receiver
 
 _LONGEST: Final = 200  # characters that are kept
@@ -22,9 +24,10 @@ def secrets_of(receiver: Receiver, target: str, authorization: Mapping[str, str]
         authorization: the header that its credentials make.
 
     """
-    headers = [value.get_secret_value() for value in receiver.headers.values()]
+    headers = [value.get_secret_value() for value in receiver.headers.values() if isinstance(value, SecretStr)]
     path, _, query = target.partition("?")
     found = {target, path, query, *headers, *(value.partition(" ")[2] for value in authorization.values())}
+    found |= {value.get_secret_value() for value in receiver.vars.values()}
     if receiver.auth and receiver.auth.basic:
         basic = receiver.auth.basic
         found |= {basic.username.get_secret_value(), basic.password.get_secret_value()}

@@ -29,6 +29,8 @@ class Attempt:
     """Seconds that the receiver asked for."""
     mark: str | None = None
     """Of the URL that wants nothing more; the present one if none."""
+    too_large: bool = False
+    """Whether the whole of a batch would not fit into the body; then nothing was sent."""
 
 
 def is_retried(outcome: Outcome) -> bool:
@@ -73,6 +75,8 @@ def judge(claimed: Claimed, attempt: Attempt, health: Health, now: float) -> Ver
 
     """
     outcome = attempt.outcome
+    if attempt.too_large:
+        return Verdict(health, due=now, split=True)
     if is_retried(outcome):
         health = health.after_failure(attempt.retry_after, now)
         due = now + backoff(claimed.failed + 1)

@@ -16,6 +16,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 
 import requests
+from pydantic import SecretStr
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, InvalidHeader
 
@@ -84,15 +85,19 @@ class Sender:
         found = _URL.match(receiver.url.get_secret_value())
         self._origin, target = found.groups() if found else ("", "")
         self._target: Final = target if target.startswith("/") else f"/{target}"
+        self._headers: Final = {
+            name: value.get_secret_value() for name, value in receiver.headers.items() if isinstance(value, SecretStr)
+        }
         self._authorization: Final = _authorization(receiver.auth)
         self._secrets: Final = secrets_of(receiver, self._target, self._authorization)
 
-    def send(self, request_id: str, body: Body) -> Attempt:
+    def send(self, request_id: str, body: Body, headers: Mapping[str, str]) -> Attempt:
         """Make one attempt; a complete 2xx status line and headers are success, anything else is not.
 
         Args:
             request_id: the `webhook-id` (Standard Webhooks 1.0).
             body: what to send, verbatim.
+            headers: of this request alone; those that the receiver has anyway are sent, too.
 
         """
         session, call = self._sessions.of_this_thread()
@@ -101,7 +106,7 @@ class Sender:
         call.target = self._target
         timeout = (self._receiver.timeout.connect, self._receiver.timeout.read)
         try:
-            request = self._request(request_id, body)
+            request = self._request(request_id, body, headers)
             answer = session.send(request, stream=True, timeout=timeout, allow_redirects=False)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             reason, detail = _failure(error)
@@ -118,29 +123,37 @@ class Sender:
         mark = self._receiver.mark if reason is Reason.gone else None
         return Attempt(outcome, body, _retry_after(answer.headers.get("Retry-After", "")), mark)
 
-    def _request(self, request_id: str, body: Body) -> requests.PreparedRequest:
+    def _request(self, request_id: str, body: Body, headers: Mapping[str, str]) -> requests.PreparedRequest:
         """Build a request by hand: preparing one anew costs half of a POST, and would re-encode the URL.
 
         It holds no path or query: urllib3 logs them. The connection knows the target.
         """
         request = requests.PreparedRequest()
-        request.method = "POST"
+        request.method = self._receiver.method
         request.url = f"{self._origin}/"
         request.headers = CaseInsensitiveDict(
             {
-                "User-Agent": USER_AGENT,
                 "Accept": "*/*",
                 "Accept-Encoding": "identity",
-                **{name: value.get_secret_value() for name, value in self._receiver.headers.items()},
+                **self._headers,
+                **headers,
                 **self._authorization,
-                "Content-Type": body.content_type,
-                "Content-Length": str(len(body.content)),
-                "webhook-id": request_id,
-                "webhook-timestamp": str(int(time.time())),
+                **own_headers(request_id, body),
             }
         )
         request.body = body.content
         return request
+
+
+def own_headers(request_id: str, body: Body) -> dict[str, str]:
+    """Return what every request says of itself (Standard Webhooks 1.0; RFC 9110)."""
+    return {
+        "User-Agent": USER_AGENT,
+        "Content-Type": body.content_type,
+        "Content-Length": str(len(body.content)),
+        "webhook-id": request_id,
+        "webhook-timestamp": str(int(time.time())),
+    }
 
 
 def _authorization(auth: Auth | None) -> dict[str, str]:

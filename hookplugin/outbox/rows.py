@@ -22,6 +22,7 @@ STATES: Final[Mapping[Literal["delivered", "dead"], int]] = {"delivered": 4, "de
 """The numbers of final states."""
 
 _log = logging.getLogger("hookplugin")
+_FOREIGN: Final = ("raw", "group")  # what may be huge, and may hold what cannot be written
 _LONGEST: Final = 16 * 1024  # characters of a recent alert
 _LONGEST_FIELD: Final = 1000  # characters of its texts, if it is longer
 _LONGEST_NAME: Final = 100  # characters of the name of a tag
@@ -42,12 +43,13 @@ class AlertText:
 
 def alert_text(alert: Alert) -> AlertText:
     """Write an alert; without its payload, if that holds a number with more digits than Python writes."""
-    fields = alert.model_dump(exclude_none=True, exclude={"raw"})
+    fields = alert.model_dump(exclude_none=True, exclude=set(_FOREIGN))
     plain = _text(fields)
     whole = plain
-    if alert.raw is not None:
+    foreign = {name: found for name in _FOREIGN if (found := getattr(alert, name)) is not None}
+    if foreign:
         try:
-            whole = _text({**fields, "raw": alert.raw})
+            whole = _text({**fields, **foreign})
         except ValueError as error:
             _log.warning("an alert is kept without the payload it came from, which cannot be written: %s", error)
     tags = [name for name in islice(alert.tags, _MOST_TAGS) if len(name) <= _LONGEST_NAME]

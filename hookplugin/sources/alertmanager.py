@@ -9,14 +9,14 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hookplugin.sources.reading import as_list, as_object, as_time, from_labels
+from hookplugin.sources.reading import as_list, as_object, as_time, from_labels, group_of
 from hookspecs import Alert, Context
 
 _log = logging.getLogger("hookplugin")
 
 
 def parse_alertmanager(payload: Any, context: Context) -> Iterator[Alert]:  # noqa: ANN401 - JSON has no narrower type
-    """Read the alerts of a group; keys that later versions added are ignored.
+    """Read the alerts of a group; of later versions, too: they only added keys.
 
     Raises:
         ValueError: it is no such payload.
@@ -30,9 +30,10 @@ def parse_alertmanager(payload: Any, context: Context) -> Iterator[Alert]:  # no
     cut = group.get("truncatedAlerts")
     if cut:
         _log.warning("Alertmanager left out %s alerts of a group; raise max_alerts of its webhook_config", cut)
+    shared = group_of(group, len(alerts))
     for index, item in enumerate(alerts):
         where = f"alerts[{index}]"
-        yield _alert(as_object(item, where), where, group, context)
+        yield _alert(as_object(item, where), where, group, context).model_copy(update={"group": shared})
 
 
 def _alert(item: Mapping[str, Any], where: str, group: Mapping[str, Any], context: Context) -> Alert:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from hookplugin.sources.reading import as_list, as_object, as_time, from_labels
+from hookplugin.sources.reading import as_list, as_object, as_time, from_labels, group_of
 from hookspecs import Alert, Context
 
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -48,9 +48,11 @@ def parse_hertzbeat(payload: Any, context: Context) -> Iterator[Alert]:  # noqa:
             raise ValueError(message)
         yield _single(body, context)
         return
-    for index, item in enumerate(as_list(body["alerts"], "alerts")):
+    alerts = as_list(body["alerts"], "alerts")
+    shared = group_of(body, len(alerts))
+    for index, item in enumerate(alerts):
         where = f"alerts[{index}]"
-        yield _of_group(as_object(item, where), where, body, context)
+        yield _of_group(as_object(item, where), where, body, context).model_copy(update={"group": shared})
 
 
 def _single(body: Mapping[str, Any], context: Context) -> Alert:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Any, Final
 
 from hookspecs import Context
 from hookspecs.alert import moment
+from hookspecs.frozen import freeze
+
+_log = logging.getLogger("hookplugin")
+_MOST_COPIED: Final = 16 * 1024 * 1024  # characters: the outbox writes a group again with each of its alerts
 
 
 def as_object(value: object, where: str) -> Mapping[str, Any]:
@@ -53,6 +59,19 @@ def from_labels(item: Mapping[str, Any], where: str, context: Context) -> dict[s
         "tags": labels,
         "annotations": annotations,
     }
+
+
+def group_of(payload: Mapping[str, Any], alerts: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Return what a payload says of all its alerts, frozen; none if it cannot be kept with each of so many."""
+    try:
+        group = freeze({name: value for name, value in payload.items() if name != "alerts"})
+        if len(json.dumps(group)) * alerts <= _MOST_COPIED:
+            return group
+        reason = "it is too long for so many alerts"
+    except ValueError as error:
+        reason = str(error)
+    _log.warning("alerts are kept without what their payload says of all of them: %s", reason)
+    return None
 
 
 def as_time(value: object, where: str, timezone: tzinfo | None) -> datetime | int | None:

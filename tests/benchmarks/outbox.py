@@ -21,6 +21,7 @@ from typing import IO, Any
 import requests
 
 from hookplugin import Alert, Host
+from hookplugin.bodies.rendering import Bodies
 from hookplugin.delivery.deliverer import Deliverer
 from hookplugin.delivery.receiver import Receiver
 from hookplugin.delivery.retry import Attempt
@@ -90,7 +91,7 @@ def to(address: str) -> dict[str, Any]:
 
 def without_outbox(receiver: dict[str, Any], alerts: Sequence[Alert], threads: int) -> float:
     """Deliver with the same threads and the same sender, out of a queue in memory; return deliveries a second."""
-    deliverer = Deliverer([Receiver.model_validate(receiver)], {})
+    deliverer = Deliverer([Receiver.model_validate(receiver)], Bodies())
     jobs: queue.SimpleQueue[Alert] = queue.SimpleQueue()
     for one in alerts:
         jobs.put(one)

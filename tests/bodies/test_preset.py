@@ -1,18 +1,18 @@
-"""The documented body, and the one for when another fails."""
+"""The documented body: every field under its documented name."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Callable
-from datetime import UTC, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookplugin.bodies.preset import render_body, render_fallback
+from hookplugin.bodies.rendering import Bodies, Request
 from hookspecs import Alert, Body, Delivery, Scalar
 
 DOCUMENTED_ORDER = [
@@ -59,8 +59,9 @@ ALERTS = st.fixed_dictionaries(
 ).map(Alert.model_validate)
 
 
-def deliveries(alert: Alert) -> list[Delivery]:
-    return [Delivery(id="1", alert=alert, receiver="ops", body="hertzbeat")]
+def render(*alerts: Alert, many: bool = False) -> Body:
+    deliveries = [Delivery(id="1", alert=alert, receiver="ops", body="hertzbeat") for alert in alerts]
+    return Bodies().render(Request("1", deliveries, datetime.now(UTC), many))
 
 
 def refuse(constant: str) -> None:
@@ -76,7 +77,7 @@ def strictly(body: Body) -> dict[str, Any]:
 
 
 def documented(alert: Alert) -> dict[str, Any]:
-    return strictly(render_body("hertzbeat", deliveries(alert), {}))
+    return strictly(render(alert))
 
 
 def test_the_documented_example_comes_out_as_it_came_in_and_has_its_tags_under_both_names(
@@ -166,7 +167,6 @@ def test_text_of_an_alert_arrives_verbatim_whatever_it_looks_like(text: str) -> 
     alert = Alert(content=text, target=text, tags={text: text})
     found = documented(alert)
     assert (found["content"], found["target"], found["tag"], found["tags"]) == (text, text, {text: text}, {text: text})
-    assert strictly(render_fallback(deliveries(alert), "x"))["content"] == text
 
 
 @given(ALERTS)
@@ -177,61 +177,11 @@ def test_any_alert_gives_strict_json_with_its_content_verbatim(alert: Alert) -> 
     assert found["tag"] == found["tags"]
     assert list(found["tags"]) == list(alert.tags)
     assert [key for key in DOCUMENTED_ORDER if key in found] == list(found)
-    fallback = strictly(render_fallback(deliveries(alert), "x"))
-    assert {key: found.get(key) for key in fallback if key != "fallback"} | {"fallback": "x"} == fallback
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_many_alerts_are_a_list_of_what_each_would_be_alone(count: int) -> None:
-    some = [one for number in range(count) for one in deliveries(Alert(content=f"alert {number}", id=number))]
-    for many, alone in (
-        (render_body("hertzbeat", some, {}, many=True), [render_body("hertzbeat", [one], {}) for one in some]),
-        (render_fallback(some, "x", many=True), [render_fallback([one], "x") for one in some]),
-    ):
-        assert many.content_type == "application/json"
-        assert json.loads(many.content) == [strictly(body) for body in alone]
-
-
-def test_the_fallback_says_what_every_receiver_needs_and_why_it_came() -> None:
-    alert = Alert(id=7, content="disk full", target="available", priority="emergency", tags={"env": "prod"})
-    body = render_fallback(deliveries(alert), "body 'chat' failed: KeyError")
-    assert list(strictly(body).items()) == [
-        ("id", 7),
-        ("target", "available"),
-        ("priority", 0),
-        ("status", 0),
-        ("content", "disk full"),
-        ("fallback", "body 'chat' failed: KeyError"),
-    ]
-
-
-def test_the_fallback_leaves_out_a_target_that_is_not_known() -> None:
-    assert list(strictly(render_fallback(deliveries(Alert(content="a")), "x"))) == [
-        *("id", "priority", "status", "content", "fallback")
-    ]
-
-
-def test_the_fallback_can_be_made_whatever_the_reason() -> None:
-    assert strictly(render_fallback(deliveries(Alert(content="a")), "body \udcff failed"))["fallback"] == (
-        "body \ufffd failed"
-    )
-
-
-def test_a_plugins_renderer_makes_the_body_that_bears_its_name() -> None:
-    wanted = deliveries(Alert(content="disk full"))
-    body = render_body("chat", wanted, {"chat": lambda given: Body(content=given[0].alert.content.encode())})
-    assert body == Body(content=b"disk full")
-
-
-def test_a_plugins_renderer_cannot_take_the_place_of_a_documented_body() -> None:
-    alert = Alert(content="a")
-    found = render_body("hertzbeat", deliveries(alert), {"hertzbeat": lambda _: Body(content=b"mine")})
-    assert strictly(found) == documented(alert)
-
-
-def test_a_renderer_that_returns_something_else_is_refused() -> None:
-    renderers: dict[str, Any] = {"chat": lambda _: b"{}"}
-    with pytest.raises(TypeError, match="it returned bytes, not Body"):
-        render_body("chat", deliveries(Alert(content="a")), renderers)
-    with pytest.raises(KeyError):
-        render_body("other", deliveries(Alert(content="a")), renderers)
+    some = [Alert(content=f"alert {number}", id=number) for number in range(count)]
+    many = render(*some, many=True)
+    assert many.content_type == "application/json"
+    assert json.loads(many.content) == [documented(one) for one in some]

@@ -108,11 +108,34 @@ def test_deliveries_are_listed_filtered_and_shown(wide: Run, setting: Configure,
         "milliseconds": 1.5,
         "detail": "no such hook",
     }
-    assert (shown["alert"]["content"], "raw" in shown["alert"], shown["state"]) == ("dead1 failed", False, "dead")
+    assert (shown["alert"]["content"], shown["state"]) == ("dead1 failed", "dead")
+    assert not {"raw", "group"} & shown["alert"].keys()
     lines = words(wide("deliveries", "show", "dead1").stdout)
     assert lines[0] == "● firing, warning dead1 failed"
     assert {"id dead1", "receiver ops", "attempts 0", "stands dead, client_error, 404: no such hook"} <= set(lines)
     assert lines[-1] == "NOW 1.5 client_error, 404: no such hook"
+
+
+def test_a_delivery_says_that_the_fallback_was_sent_and_why_and_which_header_was_left_out(
+    wide: Run, setting: Configure, httpserver: HTTPServer
+) -> None:
+    ops = {"name": "ops", "url": httpserver.url_for("/"), "body": "link", "headers": {"X-Why": "{{ alert.content }}"}}
+    setting(
+        receivers=[{**ops, "vars": {"key": "S3CR3T"}}],
+        strategies=[{"name": "all", "receivers": ["ops"]}],
+        bodies=[{"name": "link", "json": "{{ alert.link }}"}],
+    )
+    (fired,) = json.loads(wide("fire", "--json", stdin='{"content": "größer"}'.encode()).stdout)["deliveries"]
+    told = [
+        "the fallback was sent, body 'link' failed: there is nothing in it",
+        "the header 'X-Why' was left out: its value is not printable ASCII, or is too long",
+        "told",
+    ]
+    (attempt,) = json.loads(wide("deliveries", "show", fired["id"], "--json").stdout)["history"]
+    assert (attempt["reason"], attempt["detail"]) == (None, "; ".join(told))
+    assert f"delivered, 200: {told[0]}; the header 'X-Why'" in wide("deliveries", "show", fired["id"]).stdout
+    ((got, _),) = httpserver.log
+    assert got.get_json()["fallback"] == "body 'link' failed: there is nothing in it"
 
 
 def test_a_delivery_that_is_tried_again_says_when_and_why(wide: Run, tmp_path: Path, httpserver: HTTPServer) -> None:

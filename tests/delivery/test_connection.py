@@ -69,7 +69,7 @@ def attempt(scheme: str, port: int, body: Body = SMALL, **timeout: float) -> Out
     })  # fmt: skip
     sender = Sender(receiver, Sessions(tls=receiver.is_https))
     started = time.monotonic()
-    outcome = sender.send("id-1", body).outcome
+    outcome = sender.send("id-1", body, {}).outcome
     assert time.monotonic() - started <= timeout["total"] + 0.5
     assert not [secret for secret in SECRETS if secret in outcome.model_dump_json()]
     return outcome
@@ -123,7 +123,7 @@ def test_a_closed_port_is_a_refused_connection() -> None:
 
 def test_a_name_that_nobody_knows_is_a_failed_connection() -> None:
     receiver = Receiver.model_validate({"name": "r", "url": "http://nobody.invalid/T0P-S3CR3T"})
-    outcome = Sender(receiver, Sessions(tls=False)).send("id-1", SMALL).outcome
+    outcome = Sender(receiver, Sessions(tls=False)).send("id-1", SMALL, {}).outcome
     assert (outcome.reason, outcome.detail) == (Reason.connection, "the name of the host is not known")
 
 

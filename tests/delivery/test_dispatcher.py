@@ -17,6 +17,7 @@ from pytest_httpserver import HTTPServer
 from storing import accept, receivers
 from werkzeug import Request, Response
 
+from hookplugin.bodies.rendering import Bodies
 from hookplugin.delivery.deliverer import Deliverer
 from hookplugin.delivery.dispatcher import Dispatcher
 from hookplugin.delivery.receiver import Receiver
@@ -152,7 +153,7 @@ def test_no_receiver_gets_more_requests_at_once_than_it_takes(make: Make, server
     settings = {"name": "ops", "url": server.url_for("/hook"), "timeout": {"read": WAIT}, "max_in_flight": limit}
     receiver = Receiver.model_validate(settings)
     harness = make({}, lambda _: DEAD)
-    harness.dispatcher.take(Work({"ops": receiver}, Deliverer([receiver], {}).deliver))
+    harness.dispatcher.take(Work({"ops": receiver}, Deliverer([receiver], Bodies()).deliver))
     ids = harness.fire("ops", 12)
     assert full.wait(WAIT)
     assert harness.store.unsettled(["ops"]) == 12

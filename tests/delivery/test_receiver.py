@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
+from hookplugin.bodies.tree import Template
 from hookplugin.delivery.receiver import RESERVED_HEADERS, Defaults, Receiver
 from hookspecs import Alert, Delivery
 
@@ -124,8 +126,26 @@ def test_a_header_may_be_empty_and_hold_spaces_inside() -> None:
         ({"batch": {"wait": "301s"}}, "should be at most 5m"),
         ({"batch": {"wait": "soon"}}, "not a duration"),
         ({"fallback": " "}, "at least 1 character"),
+        *(({"method": method}, "Input should be 'POST', 'PUT' or 'PATCH'") for method in (
+            "GET", "DELETE", "post", "", "POST ", "PUT\r\nX: y", "S3CR3T", None, ["POST"],
+        )),
+        *(({"vars": {name: "S3CR3T"}}, "cannot be the name of a var; write one like routing_key") for name in (
+            "", "1a", "_key", "a-b", "a b", "a.b", "ä", "key:S3CR3T/", "key\n",
+        )),
+        ({"vars": {"key": ["S3CR3T"]}}, "valid string"),
+        ({"vars": {"key": None}}, "valid string"),
+        ({"vars": {"key": {"value": "S3CR3T"}}}, "should be text, {env: NAME} or {file: PATH}"),
+        ({"vars": {"key": {"env": "HOOKPLUGIN_NOT_SET"}}}, "'HOOKPLUGIN_NOT_SET' is not set"),
+        ({"vars": {"key": "$PD_KEY"}}, "would be sent as it stands; write {env: PD_KEY}"),
+        ({"vars": "S3CR3T"}, "valid dictionary"),
+        ({"headers": {"X-A": "S3CR3T {{ alrt.content }}"}}, "unknown name 'alrt'; did you mean 'alert'?"),
+        ({"headers": {"X-A": "S3CR3T {{ vars.key | upper }}"}}, "a secret can only be written as it is"),
+        ({"headers": {"X-A": "S3CR3T {% set x = 1 %}"}}, "nothing can be assigned"),
+        ({"headers": {"Webhook-Id": "{{ alert.id }}"}}, "is set by hookplugin or by HTTP itself"),
+        ({"headers": {"X-A": "{{ alert.id }}", "x-a": "S3CR3T"}}, "stands here twice"),
+        ({"headers": {"authorization": "{{ vars.key }}"}, "auth": {"bearer": "S3CR3T"}}, "exclude each other"),
     ],
-)
+)  # fmt: skip
 def test_a_mistake_is_refused_in_words_that_hold_no_secret(settings: dict[str, Any], words: str) -> None:
     text = refusal(**settings)
     assert words in text
@@ -138,16 +158,15 @@ def test_a_mistake_is_refused_in_words_that_hold_no_secret(settings: dict[str, A
         {"auth": {"bearer": "S3CR3T"}},
         {"auth": {"basic": {"username": "S3CR3T", "password": "S3CR3T"}}},
         {"headers": {"Authorization": "S3CR3T", "X-Key": "S3CR3T"}},
+        {"vars": {"key": "S3CR3T"}, "headers": {"X-Key": "Key {{ vars.key }}"}},
     ],
 )
 def test_a_receiver_shows_no_secret(auth: dict[str, Any]) -> None:
     one = receiver(url=f"https://h/{SECRET}?key={SECRET}", **auth)
     merged = receiver().over(Defaults.model_validate(auth))
     for shown in (one, merged):
-        assert (
-            SECRET
-            not in f"{shown!r} {shown} {shown.model_dump()} {shown.model_dump_json()} {shown.auth} {shown.headers}"
-        )
+        parts = f"{shown.auth} {shown.headers} {shown.vars}"
+        assert SECRET not in f"{shown!r} {shown} {shown.model_dump()} {shown.model_dump_json()} {parts}"
 
 
 def test_secrets_come_from_the_environment_and_from_files(
@@ -156,8 +175,51 @@ def test_secrets_come_from_the_environment_and_from_files(
     key = tmp_path_factory.mktemp("keys") / "key"
     key.write_text("from-file\n", encoding="utf-8")
     monkeypatch.setenv("HOOK_URL", URL)
-    one = receiver(url={"env": "HOOK_URL"}, headers={"X-Key": {"file": str(key)}})
+    one = receiver(
+        url={"env": "HOOK_URL"},
+        headers={"X-Key": {"file": str(key)}},
+        vars={"a": {"env": "HOOK_URL"}, "b": {"file": str(key)}},
+    )
     assert (one.url.get_secret_value(), plain(one.headers)) == (URL, {"X-Key": "from-file"})
+    assert plain(one.vars) == {"a": URL, "b": "from-file"}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_a_receiver_names_its_method_or_inherits_it(method: str) -> None:
+    assert receiver(method=method).method == method
+    assert receiver().over(defaults(method=method)).method == method
+    assert receiver(method="PUT").over(defaults(method=method)).method == "PUT"
+
+
+def test_a_header_with_an_expression_is_a_template_and_one_without_is_not() -> None:
+    found = receiver(headers={"X-A": "{{ alert.id }}", "X-B": "{% if status %}a{% endif %}", "X-C": "{ x }"}).headers
+    assert {name: isinstance(value, Template) for name, value in found.items()} == {
+        "X-A": True,
+        "X-B": True,
+        "X-C": False,
+    }
+
+
+def test_what_comes_from_elsewhere_is_never_a_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text("{{ alert.content }}\n", encoding="utf-8")
+    monkeypatch.setenv("HOOK_KEY", "{{ 7*7 }}{% x %}")
+    one = receiver(
+        headers={"X-A": {"env": "HOOK_KEY"}, "X-B": {"file": str(tmp_path / "key")}, "X-C": SecretStr("{{ x }}")}
+    )
+    assert plain(one.headers) == {"X-A": "{{ 7*7 }}{% x %}", "X-B": "{{ alert.content }}", "X-C": "{{ x }}"}
+
+
+def test_vars_are_joined_and_the_receivers_own_win() -> None:
+    shared = defaults(vars={"key": "shared", "site": "west"})
+    assert plain(receiver(vars={"key": "own"}).over(shared).vars) == {"key": "own", "site": "west"}
+    assert plain(receiver().over(shared).vars) == {"key": "shared", "site": "west"}
+
+
+def test_a_receiver_that_is_written_and_read_again_has_its_templates() -> None:
+    one = receiver(headers={"X-A": "{{ alert.id }} {{ vars.key }}"})
+    written = one.model_dump(mode="json", include={"headers"})
+    assert written == {"headers": {"X-A": "{{ alert.id }} {{ vars.key }}"}}
+    assert receiver(**written).headers == one.headers
 
 
 def test_a_receiver_says_what_it_wants_and_inherits_the_rest() -> None:

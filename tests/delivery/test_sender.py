@@ -44,7 +44,7 @@ def sent(server: HTTPServer) -> list[Request]:
 def post(server: HTTPServer, body: Body = BODY, **settings: Any) -> Request:
     """Send to a receiver that is content, and return what it got."""
     server.expect_request("/hook").respond_with_data("fine")
-    outcome = sender(server.url_for("/hook"), **settings).send("id-1", body).outcome
+    outcome = sender(server.url_for("/hook"), **settings).send("id-1", body, {}).outcome
     assert (outcome.state, outcome.status, outcome.detail) == ("delivered", 200, "fine")
     return sent(server)[-1]
 
@@ -106,7 +106,7 @@ def test_own_headers_are_sent(httpserver: HTTPServer) -> None:
 )  # fmt: skip
 def test_the_target_is_sent_as_it_was_written(written: str, target: str) -> None:
     with receiving(faults.answers(faults.OK)) as receiver:
-        outcome = sender(f"http://127.0.0.1:{receiver.port}{written}").send("id-1", BODY).outcome
+        outcome = sender(f"http://127.0.0.1:{receiver.port}{written}").send("id-1", BODY, {}).outcome
     lines = receiver.peers[0].head.decode().split("\r\n")
     assert outcome.state == "delivered"
     assert lines[0] == f"POST {target} HTTP/1.1"
@@ -126,7 +126,7 @@ def test_the_target_is_sent_as_it_was_written(written: str, target: str) -> None
 )  # fmt: skip
 def test_only_2xx_is_delivered_and_every_other_status_has_its_reason(status: int, reason: Reason | None) -> None:
     with receiving(faults.answers(b"HTTP/1.1 %d Well\r\nContent-Length: 0\r\n\r\n" % status)) as receiver:
-        outcome = sender(f"http://127.0.0.1:{receiver.port}").send("id-1", BODY).outcome
+        outcome = sender(f"http://127.0.0.1:{receiver.port}").send("id-1", BODY, {}).outcome
     assert (outcome.status, outcome.reason) == (status, reason)
     assert outcome.state == ("dead" if reason else "delivered")
 
@@ -141,7 +141,7 @@ def test_only_2xx_is_delivered_and_every_other_status_has_its_reason(status: int
 )
 def test_an_attempt_holds_what_was_sent(script: faults.Script) -> None:
     with receiving(script) as receiver:
-        attempt = sender(f"http://127.0.0.1:{receiver.port}").send("id-1", BODY)
+        attempt = sender(f"http://127.0.0.1:{receiver.port}").send("id-1", BODY, {})
     assert attempt.body == BODY
     assert attempt.retry_after is None
 
@@ -150,7 +150,7 @@ def asked(retry_after: str, status: int = 503) -> float | None:
     """Return for how many seconds an answer with this `Retry-After` keeps us off."""
     answer = f"HTTP/1.1 {status} Later\r\nRetry-After: {retry_after}\r\nContent-Length: 0\r\n\r\n"
     with receiving(faults.answers(answer.encode("latin-1"))) as receiver:
-        return sender(f"http://127.0.0.1:{receiver.port}").send("id-1", BODY).retry_after
+        return sender(f"http://127.0.0.1:{receiver.port}").send("id-1", BODY, {}).retry_after
 
 
 @pytest.mark.parametrize("status", [404, 429, 500, 503])
@@ -204,7 +204,7 @@ def test_a_redirect_is_never_followed(httpserver: HTTPServer, status: int) -> No
     httpserver.expect_request("/hook").respond_with_data(
         "moved", status, {"Location": httpserver.url_for("/elsewhere")}
     )
-    outcome = sender(httpserver.url_for("/hook")).send("id-1", BODY).outcome
+    outcome = sender(httpserver.url_for("/hook")).send("id-1", BODY, {}).outcome
     assert (outcome.state, outcome.reason, outcome.status) == ("dead", Reason.redirect, status)
     assert [request.path for request in sent(httpserver)] == ["/hook"]
 
@@ -223,7 +223,7 @@ def test_a_redirect_is_never_followed(httpserver: HTTPServer, status: int) -> No
 def test_one_connection_serves_many_requests(answer: bytes) -> None:
     with receiving(faults.keeps_answering(answer)) as receiver:
         repeated = sender(f"http://127.0.0.1:{receiver.port}")
-        statuses = [repeated.send(str(number), BODY).outcome.status for number in range(3)]
+        statuses = [repeated.send(str(number), BODY, {}).outcome.status for number in range(3)]
         assert len(set(statuses)) == 1
         assert len(receiver.peers) == 1
 
@@ -232,22 +232,22 @@ def test_an_answer_that_is_too_long_to_read_costs_only_the_connection() -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 16385\r\n\r\n" + b"x" * (MAX_ANSWER + 1)
     with receiving(faults.keeps_answering(answer)) as receiver:
         repeated = sender(f"http://127.0.0.1:{receiver.port}")
-        assert [repeated.send(str(number), BODY).outcome.state for number in range(2)] == ["delivered", "delivered"]
+        assert [repeated.send(str(number), BODY, {}).outcome.state for number in range(2)] == ["delivered", "delivered"]
         assert len(receiver.peers) == 2
 
 
 def test_a_connection_that_the_receiver_has_closed_is_opened_again() -> None:
     with receiving(faults.answers(faults.OK)) as receiver:
         repeated = sender(f"http://127.0.0.1:{receiver.port}")
-        assert repeated.send("1", BODY).outcome.state == "delivered"
+        assert repeated.send("1", BODY, {}).outcome.state == "delivered"
         receiver.peers[0].gone.wait(5)
-        assert repeated.send("2", BODY).outcome.state == "delivered"
+        assert repeated.send("2", BODY, {}).outcome.state == "delivered"
 
 
 def test_cookies_are_never_sent_back(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/hook").respond_with_data("", headers={"Set-Cookie": "session=1; Path=/"})
     receiver = sender(httpserver.url_for("/hook"))
-    outcomes = [receiver.send(str(number), BODY).outcome.state for number in range(2)]
+    outcomes = [receiver.send(str(number), BODY, {}).outcome.state for number in range(2)]
     assert outcomes == ["delivered", "delivered"]
     assert [request.headers.get("Cookie") for request in sent(httpserver)] == [None, None]
 
@@ -271,7 +271,7 @@ def answered(content: bytes, path: str = "/", **settings: Any) -> Outcome:
     """Return what becomes of an answer with this body."""
     answer = b"HTTP/1.1 500 No\r\nContent-Length: %d\r\n\r\n" % len(content) + content
     with receiving(faults.answers(answer)) as receiver:
-        return sender(f"http://127.0.0.1:{receiver.port}{path}", **settings).send("id-1", BODY).outcome
+        return sender(f"http://127.0.0.1:{receiver.port}{path}", **settings).send("id-1", BODY, {}).outcome
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,8 @@ def test_no_secret_reaches_the_log_of_any_library(script: faults.Script, caplog:
     caplog.set_level(logging.DEBUG)
     secrets = {"auth": {"bearer": "S3CR3T-TOKEN"}, "headers": {"X-Key": "S3CR3T-KEY"}}
     with receiving(script) as receiver:
-        outcome = sender(f"http://127.0.0.1:{receiver.port}/S3CR3T?key=S3CR3T", **secrets).send("id-1", BODY).outcome
+        to = sender(f"http://127.0.0.1:{receiver.port}/S3CR3T?key=S3CR3T", **secrets)
+        outcome = to.send("id-1", BODY, {}).outcome
     assert "urllib3" in {record.name.partition(".")[0] for record in caplog.records}
     assert "S3CR3T" not in caplog.text + outcome.detail
 
@@ -329,7 +330,7 @@ def test_no_secret_reaches_the_log_of_any_library(script: faults.Script, caplog:
 def test_a_type_that_would_break_the_head_apart_is_an_error_of_our_own(content_type: str) -> None:
     with receiving(faults.answers(faults.OK)) as receiver:
         body = Body(content=b"", content_type=content_type)
-        outcome = sender(f"http://127.0.0.1:{receiver.port}").send("id-1", body).outcome
+        outcome = sender(f"http://127.0.0.1:{receiver.port}").send("id-1", body, {}).outcome
     assert (outcome.state, outcome.reason) == ("dead", Reason.failed)
     assert b"Evil" not in b"".join(peer.head for peer in receiver.peers)
 
@@ -341,7 +342,7 @@ def test_the_time_of_an_attempt_is_told() -> None:
 @given(st.binary(max_size=2000))
 def test_any_answer_has_an_outcome(data: bytes) -> None:
     with receiving(faults.answers(data)) as receiver:
-        outcome = sender(f"http://127.0.0.1:{receiver.port}").send("id-1", BODY).outcome
+        outcome = sender(f"http://127.0.0.1:{receiver.port}").send("id-1", BODY, {}).outcome
     assert outcome.state == "dead"
     assert outcome.reason in {Reason.connection, Reason.invalid_answer}
 
@@ -351,6 +352,6 @@ def test_informational_answers_are_not_the_answer(times: int) -> None:
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * times
     with receiving(faults.keeps_answering(hints + faults.OK)) as receiver:
         to = sender(f"http://127.0.0.1:{receiver.port}")
-        outcomes = [to.send("id-1", BODY).outcome for _ in range(2)]
+        outcomes = [to.send("id-1", BODY, {}).outcome for _ in range(2)]
     assert [(outcome.state, outcome.status) for outcome in outcomes] == [("delivered", 200)] * 2
     assert len(receiver.peers) == 1

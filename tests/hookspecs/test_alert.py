@@ -229,6 +229,7 @@ BASE: dict[str, Any] = {"source": "nagios", "target": "disk", "tags": {"env": "p
         {"last_trigger_time": 1645795933000},
         {"annotations": {"summary": "full"}},
         {"tags": {"host": "db1", "env": "prod"}},
+        {"raw": {"endsAt": "2026-01-02T04:00:00Z"}, "group": {"status": "resolved"}},
     ],
 )
 def test_the_fingerprint_is_equal_over_the_life_of_an_alert(fields: dict[str, Any]) -> None:
@@ -293,12 +294,14 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "annotation": lambda alert: alert.annotations.update(a="b"),
     "raw": lambda alert: alert.raw["labels"].__setitem__("env", "dev"),
     "raw list": lambda alert: operator.setitem(alert.raw["values"], 0, 2),
+    "group": lambda alert: alert.group["groupLabels"].update(env="dev"),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_nobody_can_change_an_alert_in_any_depth(change: Callable[[Any], object]) -> None:
-    alert = Alert(content="a", tags={"env": "prod"}, raw={"labels": {"env": "prod"}, "values": [1]})
+    raw = {"labels": {"env": "prod"}, "values": [1]}
+    alert = Alert(content="a", tags={"env": "prod"}, raw=raw, group={"groupLabels": {"env": "prod"}})
     before = repr(alert)
     with pytest.raises((TypeError, ValidationError)):
         change(alert)
@@ -307,17 +310,18 @@ def test_nobody_can_change_an_alert_in_any_depth(change: Callable[[Any], object]
 
 def test_an_alert_is_cut_off_from_what_it_was_made_of() -> None:
     tags: dict[str, Scalar] = {"env": "prod"}
-    raw = {"values": [1]}
-    alert = Alert(content="a", tags=tags, raw=raw)
+    raw, group = {"values": [1]}, {"receivers": ["ops"]}
+    alert = Alert(content="a", tags=tags, raw=raw, group=group)
     tags["env"] = "dev"
     raw["values"].append(2)
+    group["receivers"].append("dev")
     assert alert.tags == {"env": "prod"}
-    assert alert.raw == {"values": (1,)}
+    assert (alert.raw, alert.group) == ({"values": (1,)}, {"receivers": ("ops",)})
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda alert: pickle.loads(pickle.dumps(alert))])
 def test_a_copied_alert_is_equal_has_an_equal_hash_and_stays_frozen(duplicate: Callable[[Alert], Alert]) -> None:
-    alert = Alert(content="a", tags={"env": "prod"}, raw={"labels": {"x": [1]}})
+    alert = Alert(content="a", tags={"env": "prod"}, raw={"labels": {"x": [1]}}, group={"groupLabels": {"x": [1]}})
     found = duplicate(alert)
     assert found == alert
     assert hash(found) == hash(alert)

@@ -216,6 +216,7 @@ def test_any_alert_comes_back_as_it_was(alert: Alert) -> None:
         Alert(content="zone", gmt_create="2024-01-01T00:00:00+05:45", gmt_update="1880-01-01T00:00:00+00:53:28"),
         Alert(content="tags", tags={"none": None, "one": 1, "float": 1.0, "yes": True, "inf": float("-inf")}),
         Alert(content="\ud800\0\u2028\x1b", raw={"a": [None, {"b": [10**400, -(2**70)]}], "": {}}),
+        Alert(content="group", group={"groupLabels": {}, "new": [10**400, float("-inf"), {"deep": None}]}),
         Alert(content="", id=-(2**63), fingerprint="", target="", first_trigger_time=2**63 - 1),
     ],
 )
@@ -226,8 +227,12 @@ def test_odd_alerts_come_back_equal(store: Store, alert: Alert) -> None:
     assert exact(claimed.deliveries[0].alert) == exact(alert)
 
 
-def test_a_payload_that_cannot_be_written_costs_itself_alone(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    accept(store, delivery("a", alert=ALERT), delivery("b", alert=Alert(content="x", raw=10**5000)))
+@pytest.mark.parametrize("field", ["raw", "group"])
+def test_a_payload_that_cannot_be_written_costs_itself_alone(
+    store: Store, caplog: pytest.LogCaptureFixture, field: str
+) -> None:
+    poison = Alert.model_validate({"content": "x", field: [10**5000]})
+    accept(store, delivery("a", alert=ALERT), delivery("b", alert=poison))
     alerts = [claimed.deliveries[0].alert for claimed in Turns(store, "ops").claim()]
     assert alerts == [ALERT, Alert(content="x")]
     assert "kept without the payload it came from, which cannot be written: Exceeds the limit" in caplog.text

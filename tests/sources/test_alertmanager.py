@@ -56,6 +56,7 @@ def test_a_captured_group_of_one_firing_and_one_resolved_alert(payload: Callable
         "fingerprint": "b03adfaefd071ea2",
         "group_key": '{}/{severity=~"critical|page",team="sre"}:{alertname="DiskFull", cluster="eu1"}',
         "raw": body["alerts"][0],
+        "group": {name: value for name, value in body.items() if name != "alerts"},
     }
     assert resolved.given() == {
         **{name: value for name, value in firing.given().items() if name != "link"},
@@ -84,6 +85,7 @@ def test_a_captured_group_without_severity_and_annotations(payload: Callable[[st
         "fingerprint": "d7252752c04bd3c5",
         "group_key": '{}:{alertname="ok1"}',
         "raw": body["alerts"][0],
+        "group": {name: value for name, value in body.items() if name != "alerts"},
     }
 
 
@@ -177,9 +179,43 @@ def test_an_alert_without_a_name_is_an_alert_too() -> None:
 def test_keys_that_later_versions_added_are_ignored_and_kept(payload: Callable[[str], bytes]) -> None:
     body = json.loads(payload("alertmanager_v4_firing_and_resolved"))
     before = read(body)
-    body |= {"notification_reason": "group_interval", "routeLabels": {"team": "sre"}, "new": [1, {"deep": None}]}
-    assert read(body) == before
+    new = {"notification_reason": "group_interval", "routeLabels": {"team": "sre"}, "new": (1, {"deep": None})}
+    for old, alert in zip(before, read(body | new), strict=True):
+        assert alert.group == old.group | new
+        assert {**alert.given(), "group": None} == {**old.given(), "group": None}
+        assert (alert.id, alert.fingerprint) == (old.id, old.fingerprint)
     assert item(new={"deep": [1]}).raw["new"] == {"deep": (1,)}
+
+
+def test_what_a_group_says_is_kept_once_for_all_its_alerts_and_cannot_be_changed() -> None:
+    first, *others = read({"version": "4", "externalURL": "x" * 30_000, "new": {"a": [1]}, "alerts": [ITEM] * 500})
+    assert first.group == {"version": "4", "externalURL": "x" * 30_000, "new": {"a": (1,)}}
+    assert all(alert.group is first.group for alert in others)
+    with pytest.raises(TypeError):
+        first.group["new"]["b"] = 2
+
+
+def nested(levels: int) -> Any:
+    return [nested(levels - 1)] if levels else "x"
+
+
+@pytest.mark.parametrize(
+    ("count", "new", "reason"),
+    [
+        (500, "x" * 40_000, "it is too long for so many alerts"),
+        (1, "x" * 20_000_000, "it is too long for so many alerts"),
+        (1, nested(101), "nested more than 100 levels deep"),
+        (1, 10**5000, "Exceeds the limit (4300 digits) for integer string conversion"),
+    ],
+    ids=["many", "long", "deep", "a number without end"],
+)
+def test_a_group_that_cannot_be_kept_with_each_alert_costs_no_alert(
+    count: int, new: object, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    alerts = read({"alerts": [ITEM] * count, "new": new})
+    assert [alert.group for alert in alerts] == [None] * count
+    assert alerts[0].content == "Down"
+    assert f"alerts are kept without what their payload says of all of them: {reason}" in caplog.text
 
 
 def test_a_group_that_was_cut_is_said(payload: Callable[[str], bytes], caplog: pytest.LogCaptureFixture) -> None:

@@ -238,6 +238,7 @@ def test_a_group_of_1_7_as_its_template_sends_it() -> None:
         "first_trigger_time": milliseconds(2025, 3, 1, 8),
         "last_trigger_time": milliseconds(2025, 3, 1, 8, 5),
         "raw": first.raw,
+        "group": {name: body[name] for name in ("title", "status", "commonLabels", "commonAnnotations")},
     }
     assert (second.content, second.priority, second.times) == ("CPU Usage Alert", Priority.warning, 4)
     (recovery,) = read({**body, "status": "resolved", "alerts": body["alerts"][:1]})  # type: ignore[index]  # it is a list

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from hookplugin import Alert, Context, Delivery, Host, PayloadError, Priority, Status
-from hookplugin.bodies.preset import render_preset
+from hookplugin.bodies.rendering import Bodies, Request
 from hookplugin.sources.own import parse_own
 
 
@@ -61,7 +62,7 @@ FULL = Alert(
 @pytest.mark.parametrize("alert", [FULL, Alert(content="")], ids=["full", "least"])
 def test_our_default_body_read_back_is_the_same_alert(alert: Alert) -> None:
     delivery = Delivery(id="1", alert=alert, receiver="ops", body="hertzbeat")
-    body = json.loads(render_preset("hertzbeat", [delivery]).content)
+    body = json.loads(Bodies().render(Request("1", [delivery], datetime.now(UTC))).content)
     (again,) = read(body)
     assert again.fingerprint == alert.fingerprint
     assert again == alert

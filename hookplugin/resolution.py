@@ -1,0 +1,205 @@
+"""Resolution: a configuration, checked against what there is; everything that is wrong, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from hookplugin.bodies.rendering import Bodies
+from hookplugin.bodies.tree import Template
+from hookplugin.config import OUR_PLUGIN, Config, keys_at, texts_of, value_of
+from hookplugin.delivery.receiver import Receiver
+from hookplugin.document import ConfigError, Document
+from hookplugin.outbox.opening import MEMORY
+from hookplugin.problems import Path as KeyPath
+from hookplugin.problems import Problem, nearest, path_text, problems_of
+from hookplugin.strategy.model import beside_match_all
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """Name what a configuration may refer to."""
+
+    bodies: frozenset[str]
+    filters: frozenset[str]
+    plugins: Mapping[str, str | None]
+    """By name: why it is not active, or none if it is."""
+
+
+def resolve(document: Document, offered: Offered) -> Config:
+    """Check everything and return the configuration.
+
+    Raises:
+        ConfigError: with every mistake at once.
+
+    """
+    data = document.data
+    problems: list[Problem] = []
+    config: Config | None = None
+    if isinstance(data, Config):
+        config = data
+        names = {
+            "receivers": {"__all__": {"name", "body", "fallback"}},
+            "strategies": {"__all__": {"name", "receivers", "filters", "body"}},
+            "bodies": {"__all__": {"name"}},
+        }
+        data = config.model_dump(include={**names, "plugins": {"required", "disabled", "settings"}})
+    else:
+        try:
+            config = Config.model_validate(data, context={"directory": document.directory})
+        except ValidationError as error:
+            problems += problems_of(error, keys_at)
+    problems += _name_problems(data, offered)
+    if config:
+        problems += _contradictions(config)
+    if problems or config is None:
+        raise ConfigError(document.locate(dict.fromkeys(problems)))
+    return config
+
+
+def undeliverable(config: Config) -> Iterator[Problem]:
+    """Find that nobody could deliver what is accepted."""
+    if not config.dispatch and config.outbox == MEMORY:
+        yield Problem(("dispatch",), "needs an outbox file: nobody else could deliver what waits in memory")
+
+
+def _name_problems(data: object, offered: Offered) -> Iterator[Problem]:
+    """Find names that stand for nothing or for two things; `data` need not be right otherwise."""
+    receivers, strategies = _items(data, "receivers"), _items(data, "strategies")
+    names = _names(receivers)
+    yield from _twice("receivers", receivers)
+    yield from _twice("strategies", strategies)
+    yield from _body_problems(data, offered.bodies)
+    yield from _fallback_problems(data, names)
+    for index, strategy in strategies.items():
+        here: KeyPath = ("strategies", index)
+        contradiction = beside_match_all(strategy)  # here too: the model looks only once all else is right
+        if contradiction:
+            yield Problem(here, contradiction)
+        yield from _unknown(here, "receivers", texts_of(strategy, "receivers"), names)
+        yield from _unknown(here, "filters", texts_of(strategy, "filters"), offered.filters)
+    plugins = value_of(data, "plugins")
+    for key in ("required", "disabled"):
+        yield from _unknown(("plugins",), key, texts_of(plugins, key), offered.plugins)
+    for where, name in texts_of(plugins, "required"):
+        if offered.plugins.get(name):
+            yield Problem(("plugins", "required", *where), f"the plugin {name!r} is off: {offered.plugins[name]}")
+    settings = value_of(plugins, "settings")
+    if isinstance(settings, Mapping):
+        yield from _unknown(("plugins",), "settings", [((name,), name) for name in settings], offered.plugins)
+        if OUR_PLUGIN in settings:
+            message = "has no settings here: all of this file is its own; remove it"
+            yield Problem(("plugins", "settings", OUR_PLUGIN), message)
+
+
+def _names(items: Mapping[int, Mapping[str, Any]]) -> set[str]:
+    return {item["name"].strip() for item in items.values() if isinstance(item.get("name"), str)}
+
+
+def _body_problems(data: object, offered: frozenset[str]) -> Iterator[Problem]:
+    bodies = _items(data, "bodies")
+    yield from _twice("bodies", bodies)
+    for index, body in bodies.items():
+        name = body.get("name")
+        if isinstance(name, str) and name.strip() in offered:
+            message = f"{name.strip()!r} is a body of hookplugin's, or of a plugin's; choose another name"
+            yield Problem(("bodies", index, "name"), message)
+    known = offered | _names(bodies)
+    yield from _unknown(("defaults",), "body", [((), value_of(value_of(data, "defaults"), "body"))], known)
+    for section in ("receivers", "strategies"):
+        for index, item in _items(data, section).items():
+            yield from _unknown((section, index), "body", [((), item.get("body"))], known)
+
+
+def _fallback_problems(data: object, names: Iterable[str]) -> Iterator[Problem]:
+    yield from _unknown(("defaults",), "fallback", [((), value_of(value_of(data, "defaults"), "fallback"))], names)
+    for index, receiver in _items(data, "receivers").items():
+        yield from _unknown(("receivers", index), "fallback", [((), receiver.get("fallback"))], names)
+
+
+def _contradictions(config: Config) -> Iterator[Problem]:
+    """Find what is right by itself, and wrong together."""
+    yield from undeliverable(config)
+    yield from _unsuited(config)
+    fallbacks = {receiver.name: receiver.fallback for receiver in config.receivers}
+    for index, receiver in enumerate(config.receivers):
+        met, name = [receiver.name], receiver.fallback
+        while name and name not in met:
+            met.append(name)
+            name = fallbacks.get(name)
+        if name == receiver.name:
+            circle = " → ".join(map(repr, [*met, name]))
+            yield Problem(("receivers", index, "fallback"), f"goes in a circle, {circle}: nobody would hear at its end")
+
+
+def _unsuited(config: Config) -> Iterator[Problem]:
+    """Find bodies that need more than their receiver has, or would not tell it all of a batch."""
+    bodies = Bodies(config.bodies)
+    for path, receiver, name in _used_bodies(config):
+        template = bodies.template(name)
+        if template is None:
+            continue
+        yield from _missing_vars(path, f"the body {name!r}", template.vars, receiver)
+        if receiver.batch and template.speaks_of_one:
+            message = f"the body {name!r} tells only the first alert of a batch; let it speak of `alerts`, or remove"
+            yield Problem(path, f"{message} batch from {receiver.name!r}")
+    for index, receiver in enumerate(config.receivers):
+        for name, value in receiver.headers.items():
+            if isinstance(value, Template):
+                yield from _missing_vars(("receivers", index, "headers", name), "it", value.vars, receiver)
+
+
+def _used_bodies(config: Config) -> Iterator[tuple[KeyPath, Receiver, str]]:
+    """Find which receiver may be sent which body, once each, and where that is said."""
+    receivers = {receiver.name: receiver for receiver in config.receivers}
+    used: dict[tuple[str, str], KeyPath] = {
+        (receiver.name, receiver.body): ("receivers", index) for index, receiver in enumerate(config.receivers)
+    }
+    for index, strategy in enumerate(config.strategies):
+        for name in strategy.receivers if strategy.body else ():
+            used.setdefault((name, strategy.body or ""), ("strategies", index, "body"))
+    for (name, body), path in used.items():
+        if name in receivers:
+            yield path, receivers[name], body
+
+
+def _missing_vars(path: KeyPath, who: str, needed: Iterable[str], receiver: Receiver) -> Iterator[Problem]:
+    for name in sorted(set(needed) - receiver.vars.keys()):
+        message = f"{who} needs vars.{name}, which the receiver {receiver.name!r} has not; write vars: {{{name}: …}}"
+        yield Problem(path, message)
+
+
+def _unknown(
+    here: KeyPath, key: str, given: Iterable[tuple[KeyPath, object]], known: Iterable[str]
+) -> Iterator[Problem]:
+    kind = {
+        "body": "body",
+        "fallback": "receiver",
+        "settings": "plugin",
+        "required": "plugin",
+        "disabled": "plugin",
+    }.get(key, key[:-1])
+    for where, name in given:
+        if isinstance(name, str) and name.strip() not in known:
+            yield Problem((*here, key, *where), f"unknown {kind} {name!r}{nearest(name, known)}")
+
+
+def _twice(section: str, items: Mapping[int, Mapping[str, Any]]) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for index, item in items.items():
+        name = item.get("name")
+        if not isinstance(name, str):
+            continue
+        name = name.strip()
+        if first.setdefault(name, index) != index:
+            where = path_text((section, first[name]))
+            yield Problem((section, index, "name"), f"{name!r} is the name of {where} already; choose another")
+
+
+def _items(data: object, key: str) -> dict[int, Mapping[str, Any]]:
+    found = value_of(data, key)
+    items = found if isinstance(found, (list, tuple)) else ()
+    return {index: item for index, item in enumerate(items) if isinstance(item, Mapping)}
