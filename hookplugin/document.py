@@ -152,6 +152,8 @@ def parse_document(path: Path, text: str) -> Document:
     except yaml.MarkedYAMLError as error:
         # never str(error): it quotes the text, and a secret may stand there
         where = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
+        if "nesting depth" in (error.problem or ""):
+            raise ConfigError([f"{path}: is nested more than {MAX_DEPTH} levels deep"]) from None
         what = _QUOTED.sub(r"\1", ", ".join(part for part in (error.context, error.problem) if part))
         begun = f"; begun in line {error.context_mark.line + 1}" if error.context_mark else ""
         hint = next((hint for words, hint in _HINTS.items() if words in what), "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ _EXACT: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "in": lambda value, container: value in container,
     "notin": lambda value, container: value not in container,
 }
+_CONTAINERS: Final = (dict, list, tuple)
 _KINDS: Final[Mapping[type, str]] = {
     bool: "true or false",
     str: "text",
@@ -46,7 +46,7 @@ def comparison(name: str, *, exact: bool = False) -> Callable[[Any, Any], bool]:
         return lambda value, container: _within(value, container) is wanted
     if name in {"eq", "ne"}:
         wanted = name == "eq"
-        return lambda left, right: (left == right or _same_name(left, right)) is wanted
+        return lambda left, right: (_equal(left, right) or _same_name(left, right)) is wanted
     before = _ORDERED[name]
 
     def ordered(left: Any, right: Any) -> bool:  # noqa: ANN401 - any JSON
@@ -61,6 +61,13 @@ def comparison(name: str, *, exact: bool = False) -> Callable[[Any, Any], bool]:
     return ordered
 
 
+def _equal(left: object, right: object) -> bool:
+    if isinstance(left, _CONTAINERS) and isinstance(right, _CONTAINERS) and left and right:  # nobody knows how large
+        message = f"{_kind(left)} is not compared with {_kind(right)}; compare what is in them"
+        raise RenderError(message)
+    return left == right
+
+
 def _same_name(left: object, right: object) -> bool:
     """Say whether one is a priority or a status, and the other its name."""
     if isinstance(left, Enum):
@@ -71,11 +78,13 @@ def _same_name(left: object, right: object) -> bool:
 def _within(value: object, container: object) -> bool:
     if isinstance(container, str):
         return isinstance(value, str) and value in container
-    if not isinstance(container, (list, tuple, dict)):
+    if not isinstance(container, _CONTAINERS):
         return False
-    with suppress(TypeError):  # a list is no key
-        if value in container:
-            return True
+    if isinstance(value, _CONTAINERS):
+        message = f"{_kind(value)} is not looked for in {_kind(container)}"
+        raise RenderError(message)
+    if value in container:
+        return True
     return _has_names(value, container) and any(_same_name(value, item) for item in container)
 
 

@@ -18,11 +18,11 @@ from jinja2.visitor import NodeVisitor
 
 from hookplugin.bodies.access import member
 from hookplugin.bodies.comparison import comparison
-from hookplugin.bodies.filters import FILTER_NAMES, FILTERS, TESTS, Apply, duration, lasting
+from hookplugin.bodies.filters import AT_ONCE, FILTER_NAMES, FILTERS, TESTS, Apply, duration, lasting
 from hookplugin.bodies.parsing import TemplateError
 from hookplugin.bodies.plain import cut
 from hookplugin.bodies.refusal import FILTERS_REFUSED, refusal
-from hookplugin.bodies.scope import Scope
+from hookplugin.bodies.scope import PER_PART, Scope
 from hookplugin.bodies.secret import placeholder
 from hookplugin.bodies.shape import (
     ALERT,
@@ -162,10 +162,9 @@ class Expressions(NodeVisitor):
         refuse_underscore(name, node)
         inner = self.compile(node.node)
         shape, base = _inside(inner.shape, name, node), inner.run
-        if inner.shape in {ALERT, PRIORITY, STATUS}:  # the most common steps, and always there
-            attribute = name if inner.shape is ALERT else "_name_"  # as `name` of an enum, which is slow
-            path = (*inner.path, attribute) if inner.path else ()
-            run = _walk(path) if path else _attribute(base, attribute)
+        if inner.path and inner.shape in {ALERT, PRIORITY, STATUS}:  # the most common steps, and always there
+            path = (*inner.path, name if inner.shape is ALERT else "_name_")  # as `name` of an enum, which is slow
+            run = _walk(path)
             if shape is not TEXT or inner.shape is not ALERT:
                 return Compiled(run, shape, path=path)
             return Compiled(lambda scope: _bounded(run(scope), scope), shape)
@@ -182,7 +181,11 @@ class Expressions(NodeVisitor):
 
         def run(scope: Scope) -> Any:  # noqa: ANN401 - any JSON
             value = base(scope)
-            return value[piece] if isinstance(value, (str, list, tuple)) else None
+            if not isinstance(value, (str, list, tuple)):
+                return None
+            found = value[piece]
+            scope.handle(found)
+            return found
 
         return Compiled(run, inner.shape)
 
@@ -257,7 +260,7 @@ class Expressions(NodeVisitor):
             exact = exact and (first.shape is TEXT or first.shape.level is not None)
             others.append((comparison(one.op, exact=exact), other))
         left_run = self._compared(node.expr, others[0][1].shape).run if first.literal else first.run
-        if len(others) == 1:
+        if len(others) == 1 and others[0][1].literal:
             ((compares, second),) = others
             right_run = second.run
             return Compiled(lambda scope: compares(left_run(scope), right_run(scope)), NUMBER)
@@ -266,6 +269,7 @@ class Expressions(NodeVisitor):
             left = left_run(scope)
             for compares, other in others:
                 right = other.run(scope)
+                scope.handle(right)
                 if not compares(left, right):
                     return False
                 left = right
@@ -315,11 +319,18 @@ class Expressions(NodeVisitor):
         if node.name not in FILTERS:
             message = f"unknown filter {node.name!r}{nearest(node.name, FILTER_NAMES)}"
             raise TemplateError(message, node)
-        apply, base = self._apply(node, inner.shape), inner.run
+        apply, base, at_once = self._apply(node, inner.shape), inner.run, node.name in AT_ONCE
 
         def run(scope: Scope) -> Any:  # noqa: ANN401 - any JSON
-            value = apply(base(scope), scope.longest)
-            return cut(value, scope.longest) if type(value) is str and len(value) > scope.longest else value
+            value = base(scope)
+            if not at_once and (type(value) is not str or len(value) > PER_PART):
+                scope.handle(value)
+            found = apply(value, scope.longest)
+            if type(found) is str and len(found) <= PER_PART:
+                return found
+            if found is not value:
+                scope.handle(found)
+            return _bounded(found, scope)
 
         if node.name in {"first", "last"}:
             return Compiled(run, inner.shape.item or ANY)
@@ -382,11 +393,6 @@ _NO_SCOPE: Final[Any] = None  # literals need none
 def _walk(path: tuple[str, ...]) -> Run:
     root, get = path[0], operator.attrgetter(".".join(path[1:]))
     return lambda scope: get(scope[root])
-
-
-def _attribute(base: Run, name: str) -> Run:
-    get = operator.attrgetter(name)
-    return lambda scope: get(base(scope))
 
 
 def _named(level: type[Enum], value: object, node: nodes.Node) -> object:

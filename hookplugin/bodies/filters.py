@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from hookplugin.bodies.access import follow
-from hookplugin.bodies.plain import MARK, as_text, iso
+from hookplugin.bodies.plain import MARK, as_text, cut, is_of_texts, iso, plain
 from hookplugin.values import duration_text, parse_zone
 from hookspecs.alert import moment
 
@@ -23,6 +23,7 @@ Apply: TypeAlias = Callable[[Any, int], Any]
 """What a filter does with a value, given how long a text may be."""
 
 _LONGEST_ARGUMENT: Final = 200  # characters
+_SEVERAL: Final = (str, list, tuple, dict)
 _FORMAT: Final = re.compile(r"(?:[^%]|%[aAbBdefHIjmMpSTuUVwWyYzZ%-])*")  # no widths: `%99999999Y` fills the memory
 _WRITTEN: Final = "%Y-%m-%d %H:%M:%S %Z"
 
@@ -77,7 +78,7 @@ def _replace(old: object, new: object) -> Apply:
 
 
 def _length() -> Apply:
-    return lambda value, _: len(value) if isinstance(value, (str, list, tuple, dict)) else 0
+    return lambda value, _: len(value) if isinstance(value, _SEVERAL) else 0
 
 
 def _items_of(value: object) -> Sequence[Any]:
@@ -87,11 +88,11 @@ def _items_of(value: object) -> Sequence[Any]:
 
 
 def _first() -> Apply:
-    return lambda value, _: next(iter(value if isinstance(value, str) else _items_of(value)), None)
+    return lambda value, _: next(iter(value), None) if isinstance(value, _SEVERAL) else None
 
 
 def _last() -> Apply:
-    return lambda value, _: next(reversed(value if isinstance(value, str) else _items_of(value)), None)
+    return lambda value, _: next(reversed(value), None) if isinstance(value, _SEVERAL) else None
 
 
 def _attribute(attribute: object) -> Callable[[Any], Any]:
@@ -172,10 +173,12 @@ def _round(digits: object = 0) -> Apply:
 
 def _string() -> Apply:
     def apply(value: Any, longest: int) -> Any:  # noqa: ANN401 - any JSON
+        if is_of_texts(value, longest):
+            return value
         if isinstance(value, dict):
-            return {key: as_text(item, longest) for key, item in value.items()}
+            return {key: as_text(item, longest) for key, item in plain(value, longest).items()}
         if isinstance(value, (list, tuple)):
-            return [as_text(item, longest) for item in value]
+            return [as_text(item, longest) for item in plain(value, longest)]
         return as_text(value, longest)
 
     return apply
@@ -278,9 +281,12 @@ FILTERS: Final[Mapping[str, Callable[..., Apply]]] = {
     "truncate": _truncate,
     "upper": _of_text(str.upper),
     "url": _url,
-    "urlencode": _of_text(lambda text: quote(text, safe="")),
+    "urlencode": _of_text(lambda text: quote(cut(text, _LONGEST_ADDRESS), safe="")),
 }
 """By name: what makes the filter of its literal arguments; raises ValueError for wrong ones."""
+
+AT_ONCE: Final = frozenset({"count", "first", "last", "length"})
+"""What takes no longer for a long text or list than for a short one."""
 
 FILTER_NAMES: Final = frozenset({*FILTERS, "default", "d", "duration"})
 """Of all filters; the arguments of three may be any expressions."""

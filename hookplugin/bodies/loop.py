@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from hookplugin.bodies.scope import Scope
@@ -28,14 +29,14 @@ class Loop:
         """Yield the scope as it is in each turn; afterwards it is as before.
 
         Raises:
-            RenderError: loops turned too often in all.
+            TooMuchError: loops turned too often in all.
 
         """
         names = (*self.targets, "loop")
         before = {name: scope[name] for name in names if name in scope}
         values = self.values(scope)
-        items = values if isinstance(values, (list, tuple)) else list(values) if isinstance(values, dict) else ()
-        wanted = self._wanted(scope, items[:MOST_TURNS])
+        items = values if isinstance(values, (list, tuple, dict)) else ()
+        wanted = self._wanted(scope, islice(items, MOST_TURNS))
         for _ in self._numbered(scope, list(wanted)) if self.numbered else wanted:
             yield scope
         for name in names:

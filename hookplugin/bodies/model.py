@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
@@ -10,7 +11,7 @@ from urllib.parse import quote_plus
 from pydantic import Field, PlainSerializer, PlainValidator, ValidationInfo, model_validator
 
 from hookplugin.bodies.plain import as_text, encode
-from hookplugin.bodies.scope import LONGEST, RenderError, Scope, TooLargeError
+from hookplugin.bodies.scope import LONGEST, RenderError, Scope, TooLargeError, TooMuchError
 from hookplugin.bodies.secret import FORM, escape_for
 from hookplugin.bodies.tree import Template, compile_text, compile_tree
 from hookplugin.problems import Problem, ProblemsError
@@ -159,6 +160,8 @@ class BodyTemplate(Frozen):
                 scope.begin(longest, self.max_bytes)
             try:
                 content = write()
+            except TooMuchError:
+                raise
             except TooLargeError:
                 return None
             return content if len(content) <= self.max_bytes else None
@@ -171,8 +174,8 @@ class BodyTemplate(Frozen):
         if content is None:
             message = f"it does not fit into {self.max_bytes} bytes, however short its texts are cut"
             raise TooLargeError(message)
-        while exceeds - fits > 1:
-            longest = (fits + exceeds) // 2
+        while exceeds - fits > max(1, fits // 32):  # near enough
+            longest = max(fits + 1, math.isqrt(fits * exceeds))
             longer = attempt(longest)
             if longer is None:
                 exceeds = longest

@@ -22,7 +22,7 @@ class TemplateError(ValueError):
     def __init__(self, message: str, at: nodes.Node | int = 0) -> None:
         """Hold the message, and the node or the character at which it is wrong."""
         super().__init__(message)
-        self.offset: Final = at if isinstance(at, int) else max(at.lineno - 1, 0)
+        self.offset: Final = at if isinstance(at, int) else max((at.lineno or 1) - 1, 0)  # some nodes have no place
 
 
 class _Offsets(Extension):

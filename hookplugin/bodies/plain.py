@@ -18,6 +18,7 @@ MARK: Final = "…"
 
 _DEEPEST: Final = 32  # levels of a value; deeper ones are cut
 _MOST: Final = 1000  # items of a map or a list
+_MOST_IN_ALL: Final = 10_000  # items of a value and of all that is in it
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False)
 
@@ -27,7 +28,7 @@ def cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + MARK
 
 
-def plain(value: Any, longest: int = LONGEST, depth: int = _DEEPEST) -> Any:  # noqa: ANN401 - JSON has no narrower type, and many cases
+def plain(value: Any, longest: int = LONGEST) -> Any:  # noqa: ANN401 - JSON has no narrower type, and many cases
     """Return a value as JSON has it, cut to what is allowed.
 
     No enums, no NaN, times as ISO 8601, no integers beyond 64 bits.
@@ -35,7 +36,6 @@ def plain(value: Any, longest: int = LONGEST, depth: int = _DEEPEST) -> Any:  # 
     Args:
         value: what an expression gave.
         longest: characters of a text, and also items of a map or a list.
-        depth: levels that are left.
 
     Raises:
         RenderError: JSON has no such value.
@@ -54,26 +54,50 @@ def plain(value: Any, longest: int = LONGEST, depth: int = _DEEPEST) -> Any:  # 
         return value if math.isfinite(value) else None
     if isinstance(value, datetime):
         return iso(value)
-    return _container(value, longest, depth)
+    if is_of_texts(value, longest):
+        return value
+    return _Cutting(longest).container(value, _DEEPEST)
 
 
-def _container(value: object, longest: int, depth: int) -> object:
-    most = min(_MOST, longest)
-    if isinstance(value, dict):
+def is_of_texts(value: object, longest: int) -> bool:
+    """Say whether a value is a map of texts, as most are, of which nothing needs to be cut."""
+    if not isinstance(value, dict) or len(value) > min(_MOST, longest):
+        return False
+    for name, item in value.items():  # a generator would take twice as long
+        if type(item) is not str or len(item) > longest or type(name) is not str or len(name) > longest:
+            return False
+    return True
+
+
+class _Cutting:
+    """Write a map or a list, and count what is in it."""
+
+    def __init__(self, longest: int) -> None:
+        self.longest: Final = longest
+        self.left = _MOST_IN_ALL
+
+    def container(self, value: object, depth: int) -> object:
+        if isinstance(value, Alert):
+            message = "an alert is written field by field"
+            raise RenderError(message)
+        if not isinstance(value, (dict, list, tuple)):
+            message = f"a {type(value).__name__} cannot be written"
+            raise RenderError(message)
         if not depth:
             return MARK
-        found = {cut(str(key), longest): plain(item, longest, depth - 1) for key, item in islice(value.items(), most)}
-        return found if len(value) <= most else {**found, MARK: f"{len(value) - most} more"}
-    if isinstance(value, (list, tuple)):
-        if not depth:
-            return MARK
-        items = [plain(item, longest, depth - 1) for item in islice(value, most)]
-        return items if len(value) <= most else [*items, f"{MARK} {len(value) - most} more"]
-    if isinstance(value, Alert):
-        message = "an alert is written field by field"
-        raise RenderError(message)
-    message = f"a {type(value).__name__} cannot be written"
-    raise RenderError(message)
+        longest, count = self.longest, len(value)
+        most = min(count, _MOST, longest, self.left)
+        self.left -= most
+        if isinstance(value, dict):
+            found = {cut(str(key), longest): self._item(item, depth) for key, item in islice(value.items(), most)}
+            return found if count == most else {**found, MARK: f"{count - most} more"}
+        items = [self._item(item, depth) for item in islice(value, most)]
+        return items if count == most else [*items, f"{MARK} {count - most} more"]
+
+    def _item(self, value: object, depth: int) -> object:
+        if isinstance(value, (dict, list, tuple)):
+            return self.container(value, depth - 1)
+        return plain(value, self.longest)
 
 
 def as_text(value: Any, longest: int) -> str:  # noqa: ANN401 - JSON has no narrower type

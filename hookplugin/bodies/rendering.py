@@ -56,6 +56,10 @@ class Bodies:
         """Return the names of all."""
         return frozenset({*PRESETS, *self._templates, *self._renderers})
 
+    def holds_secrets(self, name: str) -> bool:
+        """Say whether a body of that name may have placeholders; what a plugin renders is sent as it is."""
+        return self.template(name) is not None or name not in self._renderers
+
     def template(self, name: str) -> BodyTemplate | None:
         """Return the template of a body; none if a plugin renders it, or nobody knows it."""
         return load_preset(name) if name in PRESETS else self._templates.get(name)

@@ -12,8 +12,11 @@ from hookspecs.frozen import text
 
 LONGEST: Final = 64 * 1024
 """Characters of a text that is inserted, unless less fits."""
+_PER_ITEM: Final = 8  # parts that are rendered in the time that an item takes
+PER_PART: Final = 32
+"""Characters that a filter changes in the time of one part."""
 
-_TURNS: Final = 100_000  # parts of templates that loops may render for one body: some 50 ms
+_EFFORT: Final = 500_000  # parts of templates that loops may render for one body: some 250 ms
 _OVER: Final = frozenset({Status.recovered, Status.processed})
 
 
@@ -36,10 +39,18 @@ class TooLargeError(RenderError):
     """Say that a body does not fit, however short its texts are cut."""
 
 
+class TooMuchError(TooLargeError):
+    """Say that a body takes too long to make; half of a batch may not."""
+
+    def __init__(self) -> None:
+        """Hold the message."""
+        super().__init__("its loops and filters have too much to do")
+
+
 class Scope(dict[str, Any]):
     """Hold the names that a template sees; those that follow from others are made when they are asked for."""
 
-    __slots__ = ("longest", "room", "turns")
+    __slots__ = ("effort", "longest", "room")
 
     def __init__(self, request_id: str, deliveries: Sequence[Delivery], now: datetime) -> None:
         """Look at the deliveries of one request.
@@ -75,19 +86,41 @@ class Scope(dict[str, Any]):
         """
         self.longest = longest
         self.room = room
-        self.turns = _TURNS
+        self.effort = _EFFORT
 
     def spend(self, parts: int) -> None:
-        """Count the turn of a loop.
+        """Count the parts of a template that a loop renders.
 
         Raises:
-            RenderError: there were too many.
+            TooMuchError: there were too many.
 
         """
-        self.turns -= parts
-        if self.turns < 0:
-            message = "its loops turn too often"
-            raise RenderError(message)
+        self.effort -= parts
+        if self.effort < 0:
+            raise TooMuchError
+
+    def handle(self, value: object) -> None:
+        """Count what it costs to go through a text, a list or a map.
+
+        Raises:
+            TooMuchError: it was too much in all.
+
+        """
+        if isinstance(value, str):
+            self.spend(len(value) // PER_PART)
+        elif isinstance(value, (list, tuple, dict)):
+            self.spend(_PER_ITEM * len(value))
+
+    def take(self, length: int) -> None:
+        """Take room for a text of so many characters.
+
+        Raises:
+            TooLargeError: there is not so much.
+
+        """
+        self.room -= length
+        if self.room < 0:
+            raise TooLargeError
 
 
 def _most_urgent(alerts: Sequence[Alert]) -> Priority:

@@ -86,3 +86,7 @@ _NOT_XML: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 def _in_markup(text: str) -> str:
     """Escape for HTML and XML, which has no control characters at all (XML 1.0, 2.2)."""
     return html_escape(_NOT_XML.sub("\ufffd", text))
+
+
+ESCAPES: Final = (_in_json, _in_markup, quote_plus)
+"""How a secret may be written in a body."""

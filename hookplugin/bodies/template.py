@@ -34,7 +34,8 @@ class Compiler(Expressions):
         """
         super().__init__()
         self._escape: Final = escape
-        self._loops = 0
+        self.loops = 0
+        """How many are around what is compiled."""
 
     def text(self, template: nodes.Template) -> Write:
         """Compile a template to text.
@@ -79,7 +80,7 @@ class Compiler(Expressions):
         if node.else_:
             message = "a loop has no else; write {% if alerts %} … {% else %} … {% endif %} around it"
             raise TemplateError(message, node)
-        if self._loops == _DEEPEST:
+        if self.loops == _DEEPEST:
             message = f"more than {_DEEPEST} loops within each other"
             raise TemplateError(message, node)
         values, targets = self.compile(node.iter), _targets(node.target)
@@ -88,14 +89,14 @@ class Compiler(Expressions):
         self.names = {**self.names, **shapes, "loop": LOOP}
         self.bound |= shapes.keys()
         self.numbered = False
-        self._loops += 1
+        self.loops += 1
         try:
             loop = Loop(values.run, self.compile(node.test).run if node.test else None, targets, parts)
             yield loop
             loop.numbered = self.numbered
         finally:
             self.names, self.bound, self.numbered = before
-            self._loops -= 1
+            self.loops -= 1
 
     def _block(self, body: Iterable[nodes.Node]) -> Write:
         parts: list[Write] = []

@@ -12,7 +12,7 @@ from jinja2 import nodes
 
 from hookplugin.bodies.expression import Compiled
 from hookplugin.bodies.parsing import TemplateError, parse
-from hookplugin.bodies.plain import plain
+from hookplugin.bodies.plain import encode, plain
 from hookplugin.bodies.scope import RenderError, Scope
 from hookplugin.bodies.shape import TEXT
 from hookplugin.bodies.template import Compiler, Write
@@ -119,7 +119,8 @@ class _Trees:
             write = self.compiler.text(parsed) if only is None else None
         except TemplateError as error:
             return self._refuse(path, str(error), error.offset)
-        return write or _plain(only)
+        leaf = write or _plain(only)
+        return _counted(leaf) if self.compiler.loops else leaf
 
     def _map(self, template: Mapping[Any, object], path: Path) -> Node:
         members = []
@@ -218,6 +219,20 @@ def _plain(only: Compiled | None) -> Node:
     assert only  # noqa: S101 - a template is either text, or one expression
     run = only.run
     return run if only.shape is TEXT else lambda scope: plain(run(scope), scope.longest)
+
+
+def _counted(leaf: Node) -> Node:
+    """Return a leaf of a loop that gives up when there is more than fits into the body."""
+
+    def render(scope: Scope) -> Any:  # noqa: ANN401 - any JSON
+        value = leaf(scope)
+        if type(value) is str:
+            scope.take(len(value))
+        elif isinstance(value, (dict, list)):
+            scope.take(len(encode(value)))
+        return value
+
+    return render
 
 
 def _parse_head(head: str) -> nodes.For:

@@ -62,7 +62,7 @@ class Deliverer:
                 Outcome(state="dead", reason=Reason.failed, detail=f"{error}; halves of it are"), too_large=True
             )
         sent = body
-        if self._bodies.template(request.body):
+        if self._bodies.holds_secrets(request.body):
             try:
                 sent = fill(body, receiver.vars)
             except KeyError as error:

@@ -9,6 +9,7 @@ from urllib.parse import unquote_plus
 
 from pydantic import SecretStr
 
+from hookplugin.bodies.secret import ESCAPES
 from hookplugin.delivery.receiver import Receiver
 
 _LONGEST: Final = 200  # characters that are kept
@@ -34,6 +35,7 @@ def secrets_of(receiver: Receiver, target: str, authorization: Mapping[str, str]
     parts = [*re.split(r"[/?&=]", target), *(word for value in headers for word in value.split())]
     found |= {part for part in parts if len(part) >= _WORD}
     found |= {unquote_plus(secret) for secret in found}
+    found |= {escape(secret) for secret in found for escape in ESCAPES}
     return tuple(sorted((secret for secret in found if len(secret) > 1), key=len, reverse=True))
 
 
