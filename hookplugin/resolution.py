@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from hookplugin.bodies.rendering import Bodies
 from hookplugin.bodies.tree import Template
 from hookplugin.config import OUR_PLUGIN, Config, keys_at, texts_of, value_of
-from hookplugin.delivery.receiver import Receiver
+from hookplugin.delivery.receiver import Receiver, is_header
 from hookplugin.document import ConfigError, Document
 from hookplugin.outbox.opening import MEMORY
 from hookplugin.problems import Path as KeyPath
@@ -150,6 +150,10 @@ def _unsuited(config: Config) -> Iterator[Problem]:
         for name, value in receiver.headers.items():
             if isinstance(value, Template):
                 yield from _missing_vars(("receivers", index, "headers", name), "it", value.vars, receiver)
+                for var in sorted(value.vars & receiver.vars.keys()):
+                    if not is_header(receiver.vars[var].get_secret_value()):
+                        message = "is put into a header, and is not printable ASCII without space around it"
+                        yield Problem(("receivers", index, "vars", var), message)
 
 
 def _used_bodies(config: Config) -> Iterator[tuple[KeyPath, Receiver, str]]:

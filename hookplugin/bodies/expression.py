@@ -7,7 +7,7 @@ and nothing grows beyond its bounds. Source: Jinja2's "Template Designer Documen
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from inspect import signature
@@ -21,7 +21,7 @@ from hookplugin.bodies.comparison import comparison
 from hookplugin.bodies.filters import AT_ONCE, FILTER_NAMES, FILTERS, TESTS, Apply, duration, lasting
 from hookplugin.bodies.parsing import TemplateError
 from hookplugin.bodies.plain import cut
-from hookplugin.bodies.refusal import FILTERS_REFUSED, refusal
+from hookplugin.bodies.refusal import FILTERS_REFUSED, REFUSED_IN_TREES, refusal
 from hookplugin.bodies.scope import PER_PART, Scope
 from hookplugin.bodies.secret import placeholder
 from hookplugin.bodies.shape import (
@@ -36,6 +36,7 @@ from hookplugin.bodies.shape import (
     PRIORITY,
     STATUS,
     TEXT,
+    TEXTS,
     UNKNOWN,
     Shape,
 )
@@ -65,8 +66,14 @@ class Expressions(NodeVisitor):
     There is a method for each node that is allowed; all others are refused.
     """
 
-    def __init__(self) -> None:
-        """Begin with the names that every template sees."""
+    def __init__(self, refused: Mapping[str, str] | None = None) -> None:
+        """Begin with the names that every template sees.
+
+        Args:
+            refused: filters that are not allowed, and why; those of trees if none.
+
+        """
+        self._refused: Final = refused or {**FILTERS_REFUSED, **REFUSED_IN_TREES}
         self.used: Final[set[str]] = set()
         """The names that they speak of."""
         self.vars: Final[set[str]] = set()
@@ -153,8 +160,10 @@ class Expressions(NodeVisitor):
             return self._step(node, node.arg.value)
         inner, found = self.compile(node.node), self.compile(node.arg)
         base, key = inner.run, found.run
-        if inner.literal and inner.shape is MAP and found.shape is TEXT:
+        if inner.literal and inner.shape is MAP and found.shape in TEXTS:
             get = base(_NO_SCOPE).get
+            for name in base(_NO_SCOPE) if found.shape.named else ():
+                _known_name(found.shape.named, name, node)
             return Compiled(lambda scope: get(key(scope)))
         return Compiled(lambda scope: _bounded(member(base(scope), key(scope)), scope), inner.shape.item or ANY)
 
@@ -165,7 +174,7 @@ class Expressions(NodeVisitor):
         if inner.path and inner.shape in {ALERT, PRIORITY, STATUS}:  # the most common steps, and always there
             path = (*inner.path, name if inner.shape is ALERT else "_name_")  # as `name` of an enum, which is slow
             run = _walk(path)
-            if shape is not TEXT or inner.shape is not ALERT:
+            if shape not in TEXTS or inner.shape is not ALERT:
                 return Compiled(run, shape, path=path)
             return Compiled(lambda scope: _bounded(run(scope), scope), shape)
         return Compiled(lambda scope: _bounded(member(base(scope), name), scope), shape)
@@ -257,7 +266,7 @@ class Expressions(NodeVisitor):
         for one in node.ops:
             other = self._compared(one.expr, first.shape)
             exact = other.literal and (other.shape is LIST or not one.op.endswith("in"))
-            exact = exact and (first.shape is TEXT or first.shape.level is not None)
+            exact = exact and (first.shape in TEXTS or first.shape.level is not None)
             others.append((comparison(one.op, exact=exact), other))
         left_run = self._compared(node.expr, others[0][1].shape).run if first.literal else first.run
         if len(others) == 1 and others[0][1].literal:
@@ -285,9 +294,13 @@ class Expressions(NodeVisitor):
 
         """
         found = self.compile(node)
-        if not found.literal or other.level is None:
+        if not found.literal or (other.level is None and other.named is None):
             return found
         value = found.run(_NO_SCOPE)
+        if other.level is None:
+            for name in value if isinstance(value, list) else [value]:
+                _known_name(other.named, name, node)
+            return found
         if isinstance(value, list):
             return _constant([_named(other.level, item, node) for item in value], found.shape)
         return _constant(_named(other.level, value, node), found.shape)
@@ -308,12 +321,14 @@ class Expressions(NodeVisitor):
         if node.node is None or node.dyn_args or node.dyn_kwargs:
             message = "a filter is written behind a value: {{ alert.content | upper }}"
             raise TemplateError(message, node)
-        if node.name in FILTERS_REFUSED:
-            message = f"the filter {node.name!r} {FILTERS_REFUSED[node.name]}"
+        if node.name in self._refused:
+            message = f"the filter {node.name!r} {self._refused[node.name]}"
             raise TemplateError(message, node)
         inner = self.compile(node.node)
         if node.name in {"default", "d"}:
             return self._default(node, inner)
+        if node.name == "combine":
+            return self._combine(node, inner)
         if node.name == "duration":
             return self._duration(node, inner)
         if node.name not in FILTERS:
@@ -335,7 +350,7 @@ class Expressions(NodeVisitor):
         if node.name in {"first", "last"}:
             return Compiled(run, inner.shape.item or ANY)
         if node.name == "string":  # of a map, a map
-            return Compiled(run, TEXT if inner.shape in {TEXT, NUMBER} else MAP if inner.shape is MAP else ANY)
+            return Compiled(run, TEXT if inner.shape in {*TEXTS, NUMBER} else MAP if inner.shape is MAP else ANY)
         return Compiled(run, FILTERED.get(node.name, TEXT))
 
     def _apply(self, node: nodes.Filter, shape: Shape) -> Apply:
@@ -376,11 +391,28 @@ class Expressions(NodeVisitor):
 
         return Compiled(run, shape)
 
+    def _combine(self, node: nodes.Filter, inner: Compiled) -> Compiled:
+        """Compile `combine(other)`: both maps in one, the other's values first, and those that are none left out."""
+        if len(node.args) != 1 or node.kwargs:
+            raise _wrong_arguments(node)
+        base, more = inner.run, self.written(node.args[0]).run
+
+        def run(scope: Scope) -> dict[str, Any]:
+            maps = [value for value in (base(scope), more(scope)) if isinstance(value, dict)]
+            for value in maps:
+                scope.handle(value)
+            return {name: item for value in maps for name, item in value.items() if item is not None}
+
+        return Compiled(run, MAP)
+
     def _duration(self, node: nodes.Filter, inner: Compiled) -> Compiled:
         """Compile `duration` of milliseconds, and `duration(until)` of a time."""
         if len(node.args) > 1 or node.kwargs:
             raise _wrong_arguments(node)
         base = inner.run
+        if not node.args and inner.path[-1:] and inner.path[-1].endswith("_trigger_time"):
+            message = f"that is a time; write {'.'.join(inner.path)} | duration(now)"
+            raise TemplateError(message, node)
         if not node.args:
             return Compiled(lambda scope: duration(base(scope)), TEXT)
         until = self.compile(node.args[0]).run
@@ -400,10 +432,17 @@ def _named(level: type[Enum], value: object, node: nodes.Node) -> object:
     if not isinstance(value, str):
         return value
     name = {"resolved": "recovered"}.get(value, value)
-    if name not in level.__members__:
-        message = f"there is no {level.__name__.lower()} {value!r}{nearest(value, level.__members__)}"
-        raise TemplateError(message, node)
+    _known_name(level, name, node)
     return level[name]
+
+
+def _known_name(level: type[Enum] | None, name: object, node: nodes.Node) -> None:
+    """Refuse a name that no priority, or status, has."""
+    if level and isinstance(name, str) and name not in level.__members__:
+        other = {"resolved": "recovered", "high": "emergency", "medium": "critical", "low": "warning"}.get(name)
+        hint = f"; write {other!r}" if other in level.__members__ else nearest(name, level.__members__)
+        message = f"there is no {level.__name__.lower()} {name!r}{hint}"
+        raise TemplateError(message, node)
 
 
 def _constant(value: object, shape: Shape) -> Compiled:

@@ -11,11 +11,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from html import escape as html_escape
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from hookplugin.bodies.access import follow
-from hookplugin.bodies.plain import MARK, as_text, cut, is_of_texts, iso, plain
+from hookplugin.bodies.plain import MARK, as_text, cut, encode, is_of_texts, iso, plain
 from hookplugin.values import duration_text, parse_zone
 from hookspecs.alert import moment
 
@@ -227,7 +228,7 @@ def _url() -> Apply:
     def apply(value: Any, longest: int) -> Any:  # noqa: ANN401 - any JSON
         text = as_text(value, longest).strip()
         found = quote(text, safe=_KEPT) if _ADDRESS.match(text) and not text.endswith(MARK) else ""
-        return found if 0 < len(found) <= _LONGEST_ADDRESS else None
+        return found if 0 < len(found) <= min(_LONGEST_ADDRESS, longest) else None
 
     return apply
 
@@ -262,6 +263,8 @@ def _aware(at: datetime) -> datetime:
 FILTERS: Final[Mapping[str, Callable[..., Apply]]] = {
     "capitalize": _of_text(str.capitalize),
     "count": _length,
+    "e": _of_text(html_escape),
+    "escape": _of_text(html_escape),
     "first": _first,
     "float": _float,
     "int": _int,
@@ -277,6 +280,7 @@ FILTERS: Final[Mapping[str, Callable[..., Apply]]] = {
     "round": _round,
     "string": _string,
     "title": _of_text(str.title),
+    "tojson": lambda: lambda value, longest: encode(plain(value, longest)).decode(),
     "trim": _of_text(str.strip),
     "truncate": _truncate,
     "upper": _of_text(str.upper),
@@ -288,8 +292,8 @@ FILTERS: Final[Mapping[str, Callable[..., Apply]]] = {
 AT_ONCE: Final = frozenset({"count", "first", "last", "length"})
 """What takes no longer for a long text or list than for a short one."""
 
-FILTER_NAMES: Final = frozenset({*FILTERS, "default", "d", "duration"})
-"""Of all filters; the arguments of three may be any expressions."""
+FILTER_NAMES: Final = frozenset({*FILTERS, "combine", "default", "d", "duration"})
+"""Of all filters; the arguments of four may be any expressions."""
 
 
 def _is(*kinds: type) -> Callable[[Any], bool]:

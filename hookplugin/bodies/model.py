@@ -13,7 +13,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, ValidationInfo, mod
 from hookplugin.bodies.plain import as_text, encode
 from hookplugin.bodies.scope import LONGEST, RenderError, Scope, TooLargeError, TooMuchError
 from hookplugin.bodies.secret import FORM, escape_for
-from hookplugin.bodies.tree import Template, compile_text, compile_tree
+from hookplugin.bodies.tree import Template, compile_text, compile_tree, is_template
 from hookplugin.problems import Problem, ProblemsError
 from hookplugin.values import Name
 from hookspecs import Body
@@ -22,11 +22,12 @@ from hookspecs.frozen import Frozen
 JSON: Final = "application/json"
 PLAIN: Final = "text/plain; charset=utf-8"
 
-_SHORTEST: Final = 16  # characters of a text that is inserted; what does not fit then does not fit
+_SHORTEST: Final = 32  # characters of a text that is inserted: no id and no time has more
+_SHORTEST_OF_MANY: Final = 200  # the same, of several alerts: before less is told of each, two requests are made
 _MEDIA_TYPE: Final = re.compile(
     r'[\w!#$&^.+-]+/[\w!#$&^.+-]+(\s*;\s*charset="?utf-?8"?)?', re.IGNORECASE | re.ASCII
 )  # RFC 9110, 8.3
-_GROUP: Final = frozenset({"alerts", "firing", "recovered"})
+_GROUP: Final = frozenset({"alerts", "firing", "recovered", "ranked"})
 
 
 def _content_type(value: object) -> str:
@@ -48,15 +49,25 @@ def _text(source: object, info: ValidationInfo) -> Template:
     return compile_text(source, escape_for(kind))
 
 
+def _tree(tree: object) -> Template:
+    if isinstance(tree, str) and not (tree.strip().startswith("{{") and tree.strip().endswith("}}")):
+        message = "should be a map, a list or one expression; write JSON as YAML, with no `|` and no quotes around it"
+        raise ValueError(message)
+    return compile_tree(tree)
+
+
 def _form(fields: object) -> Mapping[str, Template]:
-    if not isinstance(fields, Mapping):
+    if not isinstance(fields, Mapping) or not fields:
         message = "should be a map of fields and what is in them"
         raise ValueError(message)
     found: dict[str, Template] = {}
     problems: list[Problem] = []
     for name, source in fields.items():
-        if isinstance(source, (Mapping, list, tuple)):
-            problems.append(Problem((str(name),), "should be text, a form has no other values"))
+        if not isinstance(source, str):
+            problems.append(Problem((str(name),), "should be text, a form has no other values; write it in quotes"))
+            continue
+        if is_template(name):
+            problems.append(Problem((str(name),), "keys are fixed; what differs belongs into a value", 0, in_key=True))
             continue
         try:
             found[str(name)] = compile_tree(source)
@@ -74,7 +85,7 @@ def _written(template: Template | Mapping[str, Template] | None) -> object:
 
 
 _AS_WRITTEN: Final = PlainSerializer(_written)
-Tree: TypeAlias = Annotated[Template, PlainValidator(compile_tree), _AS_WRITTEN]
+Tree: TypeAlias = Annotated[Template, PlainValidator(_tree), _AS_WRITTEN]
 Text: TypeAlias = Annotated[Template, PlainValidator(_text), _AS_WRITTEN]
 Form: TypeAlias = Annotated[Mapping[str, Template], PlainValidator(_form), _AS_WRITTEN]
 
@@ -169,7 +180,8 @@ class BodyTemplate(Frozen):
         content = attempt(LONGEST)
         if content is not None:
             return content
-        fits, exceeds = _SHORTEST, LONGEST
+        several = len(scopes) > 1 or len(scopes[0]["alerts"]) > 1
+        fits, exceeds = _SHORTEST_OF_MANY if several else _SHORTEST, LONGEST
         content = attempt(fits)
         if content is None:
             message = f"it does not fit into {self.max_bytes} bytes, however short its texts are cut"

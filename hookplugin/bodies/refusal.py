@@ -48,15 +48,17 @@ _LOOPS_IF: Final = (
     "does not exist; `firing` and `recovered` are lists, and loops take an if: {% for a in alerts if … %}"
 )
 _LOCAL: Final = 'does not exist; write local("Europe/Berlin", "%H:%M")'
+REFUSED_IN_TREES: Final[Mapping[str, str]] = {
+    "tojson": "is not needed: a value that stands alone keeps its type, and text is written as JSON has it",
+}
+REFUSED_IN_MARKUP: Final[Mapping[str, str]] = {"escape": _ESCAPED, "e": _ESCAPED}
 FILTERS_REFUSED: Final[Mapping[str, str]] = {
-    "tojson": "is not needed: a value that stands alone keeps its type, and text is escaped for the body's format",
-    "escape": _ESCAPED,
-    "e": _ESCAPED,
-    "forceescape": _ESCAPED,
+    "sort": "does not exist; `ranked` are the alerts, those that fire and are most urgent first",
+    "groupby": "does not exist; every request tells of its alerts one by one",
+    "dictsort": "does not exist; `items` gives the pairs of a map, in their order",
     "safe": "does not exist: what is inserted is always escaped",
     "attr": "does not exist; write alert.content, or alert.tags[name]",
     "format": f"does not exist; {_JOIN}",
-    "dictsort": "does not exist; `items` gives the pairs of a map, in their order",
     "selectattr": _LOOPS_IF,
     "rejectattr": _LOOPS_IF,
     "select": _LOOPS_IF,

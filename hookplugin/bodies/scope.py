@@ -138,9 +138,17 @@ def _same(other: Mapping[str, object], name: str, value: object) -> bool:
     return name in other and other[name] == value and type(other[name]) is type(value)  # True is no 1 here
 
 
+def _headline(alerts: Sequence[Alert]) -> str:
+    over = sum(alert.status in _OVER for alert in alerts)
+    counts = {"firing": len(alerts) - over, "recovered": over}
+    return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+
+
 _DERIVED: Final[Mapping[str, Callable[[Sequence[Alert]], object]]] = {
     "firing": lambda alerts: [alert for alert in alerts if alert.status not in _OVER],
     "recovered": lambda alerts: [alert for alert in alerts if alert.status in _OVER],
+    "ranked": lambda alerts: sorted(alerts, key=lambda alert: (alert.status in _OVER, alert.priority)),
+    "headline": _headline,
     "status": lambda alerts: "recovered" if all(alert.status in _OVER for alert in alerts) else "firing",
     "priority": _most_urgent,
     "common_tags": lambda alerts: _common(alert.tags for alert in alerts),

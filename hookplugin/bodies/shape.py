@@ -22,6 +22,8 @@ class Shape:
     """What a list consists of; none if it is no list, or nobody knows."""
     level: type[Enum] | None = None
     """What it is one of, if it may be compared with a name."""
+    named: type[Enum] | None = None
+    """What it is the name of one of."""
     example: str = ""
     """What to write instead, if it cannot be written whole."""
 
@@ -40,8 +42,11 @@ TIME: Final = Shape("a time", {})
 MAP: Final = Shape("a map")
 LIST: Final = Shape("a list", {}, ANY)
 PAIRS: Final = Shape("a list of pairs", {}, Shape("a pair", {}, ANY))
-PRIORITY: Final = Shape("a priority", {"name": TEXT}, level=Priority)
-STATUS: Final = Shape("a status", {"name": TEXT}, level=Status)
+STATUS_NAME: Final = Shape("the name of a status", {}, named=Status)
+PRIORITY_NAME: Final = Shape("the name of a priority", {}, named=Priority)
+PRIORITY: Final = Shape("a priority", {"name": PRIORITY_NAME}, level=Priority)
+STATUS: Final = Shape("a status", {"name": STATUS_NAME}, level=Status)
+TEXTS: Final = frozenset({TEXT, STATUS_NAME, PRIORITY_NAME})
 LOOP: Final = Shape(
     "a loop",
     {"index": NUMBER, "index0": NUMBER, "length": NUMBER, "first": NUMBER, "last": NUMBER},
@@ -71,7 +76,9 @@ NAMES: Final[Mapping[str, Shape]] = {
     "alerts": ALERTS,
     "firing": ALERTS,
     "recovered": ALERTS,
-    "status": TEXT,
+    "ranked": ALERTS,
+    "headline": TEXT,
+    "status": STATUS_NAME,
     "priority": PRIORITY,
     "common_tags": MAP,
     "common_annotations": MAP,
@@ -84,6 +91,7 @@ NAMES: Final[Mapping[str, Shape]] = {
 
 FILTERED: Final[Mapping[str, Shape]] = {
     **dict.fromkeys(("length", "count", "int", "float", "round"), NUMBER),
+    "combine": MAP,
     "items": PAIRS,
     "map": LIST,
 }

@@ -12,7 +12,7 @@ from hookplugin.bodies.expression import Compiled, Expressions, refuse_underscor
 from hookplugin.bodies.loop import Loop
 from hookplugin.bodies.parsing import TemplateError
 from hookplugin.bodies.plain import as_text
-from hookplugin.bodies.refusal import refusal
+from hookplugin.bodies.refusal import FILTERS_REFUSED, REFUSED_IN_MARKUP, refusal
 from hookplugin.bodies.scope import Scope, TooLargeError
 from hookplugin.bodies.shape import ANY, LOOP, MAP, TEXT, Shape
 
@@ -25,14 +25,15 @@ _DEEPEST: Final = 2  # loops within each other
 class Compiler(Expressions):
     """Compile the templates of one body."""
 
-    def __init__(self, escape: Callable[[str], str] | None = None) -> None:
+    def __init__(self, escape: Callable[[str], str] | None = None, *, text: bool = False) -> None:
         """Begin with the names that every template sees.
 
         Args:
             escape: what is done to each text that is inserted into text.
+            text: whether the body is text, and no tree.
 
         """
-        super().__init__()
+        super().__init__({**FILTERS_REFUSED, **(REFUSED_IN_MARKUP if escape else {})} if text else None)
         self._escape: Final = escape
         self.loops = 0
         """How many are around what is compiled."""

@@ -14,7 +14,7 @@ from hookplugin.bodies.expression import Compiled
 from hookplugin.bodies.parsing import TemplateError, parse
 from hookplugin.bodies.plain import encode, plain
 from hookplugin.bodies.scope import RenderError, Scope
-from hookplugin.bodies.shape import TEXT
+from hookplugin.bodies.shape import TEXTS
 from hookplugin.bodies.template import Compiler, Write
 from hookplugin.problems import Path, Problem, ProblemsError
 from hookspecs.alert import INT64_MAX, INT64_MIN
@@ -23,7 +23,8 @@ from hookspecs.frozen import text
 Node: TypeAlias = Callable[[Scope], Any]
 """A compiled part of a tree; returns what `json` can write, or none."""
 
-_LOOP: Final = re.compile(r"\s*for\s.*\sin\s.*", re.DOTALL)
+_LOOP: Final = re.compile(r"\s*for(each)?\s")
+_CHOICE: Final = re.compile(r"\s*(el)?if\s")
 _DEEPEST: Final = 32  # levels of a template
 
 
@@ -74,7 +75,7 @@ def compile_text(source: str, escape: Callable[[str], str] | None = None) -> Tem
         ProblemsError: what is wrong with it.
 
     """
-    compiler = Compiler(escape)
+    compiler = Compiler(escape, text=True)
     try:
         write: Write = compiler.text(parse(source))
     except TemplateError as error:
@@ -130,8 +131,10 @@ class _Trees:
                 self._refuse(here, "the key should be text; write it in quotes", in_key=True)
             elif is_template(key):
                 self._refuse(here, "keys are fixed; what differs belongs into a value", 0, in_key=True)
-            elif _LOOP.fullmatch(key):
-                self._refuse(here, "a loop stands alone in an item of a list: - for …:", 0, in_key=True)
+            elif _LOOP.match(key):
+                self._refuse(here, "a loop is an item of a list, with nothing beside it: - for alert in alerts:", 0, in_key=True)
+            elif _CHOICE.match(key):
+                self._refuse(here, "choices are made in values, and of items: - for link in [alert.link] if link:", 0, in_key=True)
             members.append((text(str(key)), self.node(value, here), value is None))
 
         if all(isinstance(member, _Constant) for _, member, _ in members):
@@ -178,7 +181,7 @@ class _Trees:
     def _item(self, template: object, path: Path) -> Node:
         if isinstance(template, Mapping) and len(template) == 1:
             ((key, value),) = template.items()
-            if isinstance(key, str) and _LOOP.fullmatch(key):
+            if isinstance(key, str) and _LOOP.match(key):
                 return self._loop(key, value, (*path, key))
         return self.node(template, path)
 
@@ -218,7 +221,7 @@ def _plain(only: Compiled | None) -> Node:
     """Return the value of an expression as JSON has it; a text is that already."""
     assert only  # noqa: S101 - a template is either text, or one expression
     run = only.run
-    return run if only.shape is TEXT else lambda scope: plain(run(scope), scope.longest)
+    return run if only.shape in TEXTS else lambda scope: plain(run(scope), scope.longest)
 
 
 def _counted(leaf: Node) -> Node:

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import ChainableUndefined
+from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hookplugin.bodies.filters import FILTERS, Apply
@@ -60,23 +61,26 @@ def item_as_text(item: Any) -> str:
     return f"{{% {head} %}}{as_text(item[head])}{{% if not loop.last %}}, {{% endif %}}{{% endfor %}}"
 
 
-def text_template(source: str) -> Callable[[Mapping[str, Any]], str]:
-    """Compile a text template; filters that Jinja2 has are its own."""
+def text_template(source: str) -> Callable[[Request], str]:
+    """Compile a text template; filters that Jinja2 has are its own, and it sees what ours see."""
     environment = ImmutableSandboxedEnvironment(undefined=ChainableUndefined)
     for name, make in FILTERS.items():
         made = lru_cache(make)  # ours are made once, too
         ours = partial(_apply, made)
         if name in {"truncate", "items", "int"} or name not in environment.filters:  # Jinja2's fail for what is none
             environment.filters[name] = ours
-    return partial(_render, environment.from_string(source))
+    environment.filters["combine"] = lambda one, other: {**one, **other}
+    used = find_undeclared_variables(environment.parse(source)) - {"vars"}
+    return partial(_render, environment.from_string(source), used)
 
 
 def _apply(make: Callable[..., Apply], value: Any, *given: Any, **named: Any) -> Any:
     return make(*given, **named)(value, LONGEST)
 
 
-def _render(template: Any, scope: Mapping[str, Any]) -> str:
-    rendered: str = template.render(scope)
+def _render(template: Any, used: set[str], request: Request) -> str:
+    scope = request.scope()
+    rendered: str = template.render({name: scope[name] for name in used}, vars={"routing_key": "secret"})
     return rendered
 
 
@@ -98,15 +102,11 @@ def main() -> None:
         written = load(files("hookplugin.bodies").joinpath("presets", f"{name}.yaml").read_text(encoding="utf-8"))
         assert isinstance(written, dict)
         template = text_template(as_text(written["json"]))
-        template_scope = request.scope()
-        for derived in ("firing", "recovered", "status", "common_tags", "common_annotations"):
-            template_scope[derived]  # a dict has no `__missing__` for Jinja2
-        scope = {**template_scope, "vars": {"routing_key": "secret"}}
         value = json.loads(bodies.render(request).content.decode(errors="replace"))
         ways: tuple[Callable[[], object], ...] = (
             lambda request=request: bodies.render(request),  # type: ignore[misc]  # bound while the loop goes on
             lambda value=value: json.dumps(value).encode(),  # type: ignore[misc]
-            lambda template=template, scope=scope: template(scope).encode(),  # type: ignore[misc]
+            lambda template=template, request=request: template(request).encode(),  # type: ignore[misc]
         )
         rounds = [[best(way) for way in ways] for _ in range(ROUNDS)]
         ours, dumps, text = (statistics.median(column) for column in zip(*rounds, strict=True))
