@@ -158,7 +158,9 @@ def parse_document(path: Path, text: str) -> Document:
         begun = f"; begun in line {error.context_mark.line + 1}" if error.context_mark else ""
         hint = next((hint for words, hint in _HINTS.items() if words in what), "")
         lines = text.splitlines()
-        marked = [lines[mark.line] for mark in (error.context_mark, error.problem_mark) if mark and mark.line < len(lines)]
+        marked = [
+            lines[mark.line] for mark in (error.context_mark, error.problem_mark) if mark and mark.line < len(lines)
+        ]
         if any("{{" in line or "{%" in line for line in marked):
             hint = "; a template is written in quotes, or below a `|`; within double quotes write alert.tags['a']"
         raise ConfigError([f"{where}: is not YAML: {what}{begun}{hint}"]) from None

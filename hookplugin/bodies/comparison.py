@@ -24,6 +24,8 @@ _EXACT: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 _CONTAINERS: Final = (dict, list, tuple)
 _KINDS: Final[Mapping[type, str]] = {
     bool: "true or false",
+    int: "a number",
+    float: "a number",
     str: "text",
     dict: "a map",
     list: "a list",
@@ -93,4 +95,4 @@ def _has_names(value: object, container: list[Any] | tuple[Any, ...] | dict[Any,
 
 
 def _kind(value: object) -> str:
-    return _KINDS.get(type(value), "a number" if isinstance(value, (int, float)) else "a time")
+    return next((words for kind, words in _KINDS.items() if isinstance(value, kind)), "a time")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+from hookplugin.bodies.plain import cut
 from hookplugin.bodies.scope import Scope
 
 MOST_TURNS: Final = 500
@@ -67,10 +68,9 @@ class Loop:
 
     def _assign(self, scope: Scope, item: object) -> None:
         targets = self.targets
-        if len(targets) == 1:
-            scope[targets[0]] = item
-        else:
-            scope.update(zip(targets, _values(item, len(targets)), strict=True))
+        values = (item,) if len(targets) == 1 else _values(item, len(targets))
+        for name, value in zip(targets, values, strict=True):
+            scope[name] = cut(value, scope.longest) if type(value) is str else value
 
 
 def _values(item: object, count: int) -> Sequence[object]:

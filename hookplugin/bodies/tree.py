@@ -132,9 +132,16 @@ class _Trees:
             elif is_template(key):
                 self._refuse(here, "keys are fixed; what differs belongs into a value", 0, in_key=True)
             elif _LOOP.match(key):
-                self._refuse(here, "a loop is an item of a list, with nothing beside it: - for alert in alerts:", 0, in_key=True)
+                self._refuse(
+                    here, "a loop is an item of a list, with nothing beside it: - for alert in alerts:", 0, in_key=True
+                )
             elif _CHOICE.match(key):
-                self._refuse(here, "choices are made in values, and of items: - for link in [alert.link] if link:", 0, in_key=True)
+                self._refuse(
+                    here,
+                    "choices are made in values, and of items: - for link in [alert.link] if link:",
+                    0,
+                    in_key=True,
+                )
             members.append((text(str(key)), self.node(value, here), value is None))
 
         if all(isinstance(member, _Constant) for _, member, _ in members):
@@ -239,6 +246,9 @@ def _counted(leaf: Node) -> Node:
 
 
 def _parse_head(head: str) -> nodes.For:
+    if head.lstrip().startswith("foreach"):
+        message = "is no loop; write: for alert in alerts"
+        raise TemplateError(message)
     found = parse(f"{{% {head} %}}{{% endfor %}}").body
     if len(found) != 1 or not isinstance(found[0], nodes.For) or found[0].body:
         message = "is no loop; write: for alert in alerts"
