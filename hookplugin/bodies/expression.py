@@ -324,16 +324,22 @@ class Expressions(NodeVisitor):
         if node.name in self._refused:
             message = f"the filter {node.name!r} {self._refused[node.name]}"
             raise TemplateError(message, node)
+        of_expressions = {
+            "combine": self._combine,
+            "d": self._default,
+            "default": self._default,
+            "duration": self._duration,
+        }
         inner = self.compile(node.node)
-        if node.name in {"default", "d"}:
-            return self._default(node, inner)
-        if node.name == "combine":
-            return self._combine(node, inner)
-        if node.name == "duration":
-            return self._duration(node, inner)
+        if node.name in of_expressions:
+            return of_expressions[node.name](node, inner)
         if node.name not in FILTERS:
             message = f"unknown filter {node.name!r}{nearest(node.name, FILTER_NAMES)}"
             raise TemplateError(message, node)
+        return self._of_literals(node, inner)
+
+    def _of_literals(self, node: nodes.Filter, inner: Compiled) -> Compiled:
+        """Compile a filter whose arguments are literals."""
         apply, base, at_once = self._apply(node, inner.shape), inner.run, node.name in AT_ONCE
 
         def run(scope: Scope) -> Any:  # noqa: ANN401 - any JSON

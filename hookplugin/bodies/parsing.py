@@ -14,6 +14,7 @@ from hookspecs.frozen import text
 
 _LONGEST: Final = 4096  # characters of a template
 _MOST_NODES: Final = 500
+_OPENING: Final = frozenset({"comment_begin", "raw_begin"})
 
 
 class TemplateError(ValueError):
@@ -55,10 +56,13 @@ def parse(source: str) -> nodes.Template:
         raise TemplateError(message)
     source = text(source).replace("\r\n", "\n").replace("\r", "\n")  # as Jinja2 does, which would move the offsets
     try:
-        list(_JINJA.lex(source))
+        tokens = list(_JINJA.lex(source))
     except TemplateSyntaxError as error:  # here, `lineno` is a line
         lines = source.split("\n")[: error.lineno - 1]
         raise TemplateError(_words(error), sum(len(line) + 1 for line in lines)) from None
+    if tokens and tokens[-1][1] in _OPENING:  # Jinja2 says so only if something follows
+        message = f"{tokens[-1][2]} is never closed"
+        raise TemplateError(message, len(source) - len(tokens[-1][2]))
     try:
         found = Parser(_JINJA, source, source).parse()
     except TemplateSyntaxError as error:

@@ -127,21 +127,9 @@ class _Trees:
         members = []
         for key, value in template.items():
             here = (*path, str(key))
-            if not isinstance(key, str):
-                self._refuse(here, "the key should be text; write it in quotes", in_key=True)
-            elif is_template(key):
-                self._refuse(here, "keys are fixed; what differs belongs into a value", 0, in_key=True)
-            elif _LOOP.match(key):
-                self._refuse(
-                    here, "a loop is an item of a list, with nothing beside it: - for alert in alerts:", 0, in_key=True
-                )
-            elif _CHOICE.match(key):
-                self._refuse(
-                    here,
-                    "choices are made in values, and of items: - for link in [alert.link] if link:",
-                    0,
-                    in_key=True,
-                )
+            problem = _wrong_key(key)
+            if problem:
+                self._refuse(here, problem, 0, in_key=True)
             members.append((text(str(key)), self.node(value, here), value is None))
 
         if all(isinstance(member, _Constant) for _, member, _ in members):
@@ -172,7 +160,7 @@ class _Trees:
             found: list[Any] = []
             index = 0
             try:
-                for index, (item, null) in enumerate(items):
+                for index, (item, null) in enumerate(items):  # noqa: B007 - it is told if one fails
                     value = item(scope)
                     if isinstance(value, _Several):
                         found += value
@@ -229,6 +217,18 @@ def _plain(only: Compiled | None) -> Node:
     assert only  # noqa: S101 - a template is either text, or one expression
     run = only.run
     return run if only.shape in TEXTS else lambda scope: plain(run(scope), scope.longest)
+
+
+def _wrong_key(key: object) -> str:
+    if not isinstance(key, str):
+        return "the key should be text; write it in quotes"
+    if is_template(key):
+        return "keys are fixed; what differs belongs into a value"
+    if _LOOP.match(key):
+        return "a loop is an item of a list, with nothing beside it: - for alert in alerts:"
+    if _CHOICE.match(key):
+        return "choices are made in values, and of items: - for link in [alert.link] if link:"
+    return ""
 
 
 def _counted(leaf: Node) -> Node:

@@ -17,13 +17,16 @@ from hookspecs import Delivery
 
 HOSTILE = [
     # growing
-    *("{{ 'a' * 1000000000 }}", "{{ alert.content * 99999 }}", "{{ 9 ** 9 ** 9 }}", "{{ 2 ** 64 }}", "{{ 7*7 }}"),
+    *("{{ 'a' * 1000000000 }}", "{{ alert.content * 99999 }}", "{{ 9 ** 9 ** 9 }}", "{{ 2 ** 64 }}"),
+    "{{ 7*7 }}",
     *("{{ 1 + 1 }}", "{{ alert.content + alert.content }}", "{{ alert.content ~ alert.content }}", "{{ 1 - 1 }}"),
     *("{{ 1 / 0 }}", "{{ 1 // 2 }}", "{{ '%99999999d' % 1 }}", "{{ +1 }}", "{{ -alert.times }}"),
     *("{{ 'x' | center(999999999) }}", "{{ 'x' | format(1) }}", "{{ alert.content | indent(99999999) }}"),
     *("{{ alert.content | replace('', 'aaaaaaaa') }}", "{{ alert.content | replace(alert.content, alert.content) }}"),
-    *("{{ alert.raw | join(alert.content) }}", "{{ alert.content | truncate(99999999999) }}", "{{ alert.id | round(99) }}"),
-    *("{{ now | local('UTC', '%99999999Y') }}", "{{ now | local(alert.content) }}", "{{ alert.content | wordwrap(1) }}"),
+    *("{{ alert.raw | join(alert.content) }}", "{{ alert.content | truncate(99999999999) }}"),
+    "{{ alert.id | round(99) }}",
+    *("{{ now | local('UTC', '%99999999Y') }}", "{{ now | local(alert.content) }}"),
+    "{{ alert.content | wordwrap(1) }}",
     *("{{ alert.content | list }}", "{{ alert.raw | batch(1) }}", "{{ alert.raw | slice(99999999) }}"),
     *("{{ " + "9" * 5000 + " }}", "{{ " + "9" * 30 + " }}", "x" * 5000 + "{{ alert.id }}"),
     # never ending
@@ -35,7 +38,8 @@ HOSTILE = [
     # reaching what is not theirs
     *("{{ ''.__class__ }}", "{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ alert.__init__.__globals__ }}"),
     *("{{ alert['__class__'] }}", "{{ alert.tags['__class__'] }}", "{{ alert | attr('__class__') }}"),
-    *("{{ alert._name }}", "{{ _x }}", "{{ self }}", "{{ self.__init__ }}", "{{ config }}", "{{ request.application }}"),
+    *("{{ alert._name }}", "{{ _x }}", "{{ self }}", "{{ self.__init__ }}", "{{ config }}"),
+    "{{ request.application }}",
     *("{{ alert.model_dump }}", "{{ alert.model_dump() }}", "{{ alert.content.upper() }}", "{{ alert.tags.pop('x') }}"),
     *("{{ alerts.append(1) }}", "{{ alerts | map('upper') }}", "{{ alerts | map(attribute='__class__') }}"),
     *("{{ alerts | map(attribute='tags.__class__') }}", "{{ alerts | join(attribute='_x') }}", "{{ 'a'.format(1) }}"),
@@ -45,16 +49,21 @@ HOSTILE = [
     # changing, and bringing in
     *("{% set x = 1 %}", "{% set x %}a{% endset %}", "{% with x = 1 %}{{ x }}{% endwith %}", "{% do alerts.clear() %}"),
     *("{% include 'x' %}", "{% import 'x' as y %}", "{% from 'x' import y %}", "{% extends 'x' %}"),
-    *("{% block a %}{% endblock %}", "{% filter upper %}x{% endfilter %}", "{% autoescape false %}x{% endautoescape %}"),
+    *("{% block a %}{% endblock %}", "{% filter upper %}x{% endfilter %}"),
+    "{% autoescape false %}x{% endautoescape %}",
     *("{% trans %}x{% endtrans %}", "{% debug %}", "{% break %}", "{% raw %}"),
     # secrets
-    *("{{ vars }}", "{{ vars | string }}", "{{ vars.key | upper }}", "{{ vars[alert.content] }}", "{{ vars.key == 'a' }}"),
+    *("{{ vars }}", "{{ vars | string }}", "{{ vars.key | upper }}", "{{ vars[alert.content] }}"),
+    "{{ vars.key == 'a' }}",
     *("{{ vars.key[0] }}", "{{ 'a' in vars.key }}", "{{ vars.key if vars.key else 'x' }}", "{{ [vars.key] }}"),
     *("{{ {'a': vars.key} }}", "{{ vars.key | length }}", "{% if vars.key %}x{% endif %}", "{{ vars.__class__ }}"),
-    *("{{ alert.tags[vars.key] }}", "{{ alert.content | default(vars.key) }}", "{% for c in [vars.key] %}{{ c }}{% endfor %}"),
+    *("{{ alert.tags[vars.key] }}", "{{ alert.content | default(vars.key) }}"),
+    "{% for c in [vars.key] %}{{ c }}{% endfor %}",
     # what is no template
-    *("{{", "{{ }}", "{% %}", "{{ alert.content", "{% if alert %}", "{% endfor %}", "{{ alert.. }}", "{{ '' }", "{#"),
-    *("{{ " + "(" * 900 + "1" + ")" * 900 + " }}", "{{ " + "not " * 900 + "1 }}", "{{ " + "[" * 900 + "]" * 900 + " }}"),
+    *("{{", "{{ }}", "{% %}", "{{ alert.content", "{% if alert %}", "{% endfor %}", "{{ alert.. }}", "{{ '' }"),
+    *("{{ alert.id }}{#", "{{ alert.id }}{# open", "{{ alert.id }}{% raw %}"),
+    *("{{ " + "(" * 900 + "1" + ")" * 900 + " }}", "{{ " + "not " * 900 + "1 }}"),
+    "{{ " + "[" * 900 + "]" * 900 + " }}",
     *("{{ alert" + ".tags" * 700 + " }}", "{% if 1 %}" * 300 + "{% endif %}" * 300),
 ]  # fmt: skip
 READ = """
@@ -86,7 +95,9 @@ for kind, source in json.load(sys.stdin):
 
 def test_every_hostile_template_is_refused_when_it_is_read_within_512_mb_and_two_seconds() -> None:
     asked = [(kind, source) for source in HOSTILE for kind in ("json", "text", "form")]
-    done = subprocess.run([sys.executable, "-c", READ], input=json.dumps(asked), text=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", READ], input=json.dumps(asked), text=True, capture_output=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     wrong = [(*one, answer) for one, answer in zip(asked, answers, strict=True) if answer != "refused"]
@@ -121,7 +132,8 @@ ORDINARY: list[Any] = [
     },
     {"alerts": [{"for one in alerts": {"title": "{{ one.content }}", "n": "{{ loop.index }}"}}]},
     {
-        "text": "{% for one in alerts %}{{ loop.index }}. {{ one.content }}{% if not loop.last %}\n{% endif %}{% endfor %}"
+        "text": "{% for one in alerts %}{{ loop.index }}. {{ one.content }}"
+        "{% if not loop.last %}\n{% endif %}{% endfor %}"
     },
     {"text": "{% for one in firing[:5] %}* {{ one.target }}\n{% endfor %}"},
     {"text": "{%- for k, v in alert.tags | items if k != 'alertname' -%} {{ k }}={{ v }} {%- endfor -%}"},
