@@ -63,9 +63,12 @@ def _truncate(length: object = 255, killwords: object = False, end: object = MAR
         if len(text) <= length:
             return text
         kept = text[: length - len(end)]
-        if not killwords and not text[len(kept)].isspace():
-            kept = kept.rsplit(None, 1)[0] if len(kept.split(None, 1)) > 1 else kept
-        return kept + end
+        if killwords:
+            return kept + end
+        whole = text[len(kept)].isspace() or kept[-1:].isspace()
+        if not whole and len(kept.split(None, 1)) > 1:
+            kept = kept.rsplit(None, 1)[0]
+        return kept.rstrip() + end
 
     return apply
 

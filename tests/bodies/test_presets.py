@@ -216,14 +216,22 @@ WORSE = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
 @given(st.lists(ALERTS, min_size=1, max_size=12))
 def test_any_alerts_give_every_body_its_shape_within_its_limits(alerts: list[Alert]) -> None:
     for name in TEMPLATES:
         check_halves(name, alerts)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
 @given(st.lists(WORSE, min_size=1, max_size=15))
 def test_long_deep_and_many_fields_are_cut_or_sent_as_halves(alerts: list[Alert]) -> None:
     for name in TEMPLATES:
@@ -232,7 +240,9 @@ def test_long_deep_and_many_fields_are_cut_or_sent_as_halves(alerts: list[Alert]
 
 @pytest.fixture(scope="module")
 def enormous() -> Alert:
-    alert = Alert(content=ENORMOUS, target=ENORMOUS, tags={ENORMOUS: ENORMOUS, "a": ENORMOUS}, link=ENORMOUS, raw={"x": DEEP})
+    alert = Alert(
+        content=ENORMOUS, target=ENORMOUS, tags={ENORMOUS: ENORMOUS, "a": ENORMOUS}, link=ENORMOUS, raw={"x": DEEP}
+    )
     assert len(alert.content) == 10_000_000
     return alert
 
