@@ -138,6 +138,9 @@ class Expressions(NodeVisitor):
         if node.name == "vars":
             message = "a secret is written by its name: {{ vars.NAME }}"
             raise TemplateError(message, node)
+        if node.name == "loop" and node.name not in self.names:
+            message = "`loop` is known only within a loop, behind its head"
+            raise TemplateError(message, node)
         if node.name not in self.names:
             field = ELSEWHERE.get(node.name, node.name)
             known = field.partition(".")[0] in (ALERT.fields or ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -25,36 +25,39 @@ class Loop:
     """Of the template, that each turn renders."""
     numbered: bool = True
     """Whether the template speaks of `loop`."""
+    shadowed: tuple[str, ...] = ()
+    """Its names that mean something else outside."""
 
-    def turns(self, scope: Scope) -> Iterator[Scope]:
-        """Yield the scope as it is in each turn; afterwards it is as before.
+    def turns(self, scope: Scope) -> Iterator[object]:
+        """Yield for each turn, while the scope has its names; afterwards those that it shadows are as before.
 
         Raises:
             TooMuchError: loops turned too often in all.
 
         """
-        names = (*self.targets, "loop")
-        before = {name: scope[name] for name in names if name in scope}
-        values = self.values(scope)
-        items = values if isinstance(values, (list, tuple, dict)) else ()
-        wanted = self._wanted(scope, islice(items, MOST_TURNS))
-        for _ in self._numbered(scope, list(wanted)) if self.numbered else wanted:
-            yield scope
-        for name in names:
+        turns = self._numbered(scope) if self.numbered else self._wanted(scope)
+        return self._restored(scope, turns) if self.shadowed else turns
+
+    def _restored(self, scope: Scope, turns: Iterator[object]) -> Iterator[object]:
+        before = {name: scope[name] for name in self.shadowed if name in scope}
+        yield from turns
+        for name in self.shadowed:
             scope.pop(name, None)
         scope.update(before)
 
-    def _wanted(self, scope: Scope, items: Iterable[Any]) -> Iterator[Any]:
+    def _wanted(self, scope: Scope) -> Iterator[object]:
         """Yield what the condition wants; the scope has its names meanwhile."""
         condition, parts = self.condition, self.parts
-        for item in items:
+        values = self.values(scope)
+        for item in islice(values, MOST_TURNS) if isinstance(values, (list, tuple, dict)) else ():
             scope.spend(parts)
             self._assign(scope, item)
             if condition is None or condition(scope):
                 yield item
 
-    def _numbered(self, scope: Scope, items: Sequence[Any]) -> Iterator[Any]:
+    def _numbered(self, scope: Scope) -> Iterator[object]:
         """Yield the same with `loop` in the scope, which has to know how many there are."""
+        items = list(self._wanted(scope))
         for index, item in enumerate(items):
             self._assign(scope, item)
             scope["loop"] = {
@@ -67,10 +70,10 @@ class Loop:
             yield item
 
     def _assign(self, scope: Scope, item: object) -> None:
-        targets = self.targets
+        targets, longest = self.targets, scope.longest
         values = (item,) if len(targets) == 1 else _values(item, len(targets))
-        for name, value in zip(targets, values, strict=True):
-            scope[name] = cut(value, scope.longest) if type(value) is str else value
+        for name, value in zip(targets, values):  # noqa: B905 - as many; `strict` costs 3 % of a body
+            scope[name] = cut(value, longest) if type(value) is str and len(value) > longest else value
 
 
 def _values(item: object, count: int) -> Sequence[object]:

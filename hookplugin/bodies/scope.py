@@ -50,7 +50,7 @@ class TooMuchError(TooLargeError):
 class Scope(dict[str, Any]):
     """Hold the names that a template sees; those that follow from others are made when they are asked for."""
 
-    __slots__ = ("effort", "longest", "room")
+    __slots__ = ("_given", "effort", "longest", "room")
 
     def __init__(self, request_id: str, deliveries: Sequence[Delivery], now: datetime) -> None:
         """Look at the deliveries of one request.
@@ -62,14 +62,15 @@ class Scope(dict[str, Any]):
 
         """
         first = deliveries[0]
-        super().__init__(
-            alert=first.alert,
-            alerts=[delivery.alert for delivery in deliveries],
-            receiver=text(first.receiver),
-            strategy=text(first.strategies[0]) if first.strategies else None,
-            delivery={"id": request_id},
-            now=now,
-        )
+        super().__init__()
+        self._given: Final[Mapping[str, object]] = {
+            "alert": first.alert,
+            "alerts": [delivery.alert for delivery in deliveries],
+            "receiver": text(first.receiver),
+            "strategy": text(first.strategies[0]) if first.strategies else None,
+            "delivery": {"id": request_id},
+            "now": now,
+        }
         self.begin(LONGEST)
 
     def __missing__(self, name: str) -> object:
@@ -77,13 +78,15 @@ class Scope(dict[str, Any]):
         return value
 
     def begin(self, longest: int, room: int = LONGEST) -> None:
-        """Begin a rendering.
+        """Begin a rendering; what the last one left is forgotten, for it may have ended within a loop.
 
         Args:
             longest: characters of a text that is inserted.
             room: bytes that the whole may have.
 
         """
+        self.clear()
+        self.update(self._given)
         self.longest = longest
         self.room = room
         self.effort = _EFFORT

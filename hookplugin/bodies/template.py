@@ -87,14 +87,18 @@ class Compiler(Expressions):
         values, targets = self.compile(node.iter), _targets(node.target)
         before = self.names, self.bound, self.numbered
         shapes = _shapes(values.shape, targets, node.iter)
-        self.names = {**self.names, **shapes, "loop": LOOP}
+        self.names = {**self.names, **shapes}
+        self.names.pop("loop", None)  # how many turns there are is known behind the condition
         self.bound |= shapes.keys()
         self.numbered = False
         self.loops += 1
         try:
             loop = Loop(values.run, self.compile(node.test).run if node.test else None, targets, parts)
+            self.names["loop"] = LOOP
             yield loop
             loop.numbered = self.numbered
+            names = (*targets, "loop") if self.numbered else targets
+            loop.shadowed = tuple(name for name in names if name in before[0])
         finally:
             self.names, self.bound, self.numbered = before
             self.loops -= 1
@@ -147,8 +151,8 @@ class Compiler(Expressions):
         def write(scope: Scope) -> str:
             parts: list[str] = []
             left = scope.room
-            for turn in loop.turns(scope):
-                parts.append(inside(turn))
+            for _ in loop.turns(scope):
+                parts.append(inside(scope))
                 left -= len(parts[-1])
                 if left < 0:
                     raise TooLargeError

@@ -124,27 +124,33 @@ class _Trees:
         return _counted(leaf) if self.compiler.loops else leaf
 
     def _map(self, template: Mapping[Any, object], path: Path) -> Node:
-        members = []
+        fixed: dict[str, Any] = {}  # in the order of the template, with the places of what is rendered
+        rendered: list[tuple[str, Node]] = []
         for key, value in template.items():
             here = (*path, str(key))
             problem = _wrong_key(key)
             if problem:
                 self._refuse(here, problem, 0, in_key=True)
-            members.append((text(str(key)), self.node(value, here), value is None))
+            name, member = text(str(key)), self.node(value, here)
+            fixed[name] = member.value if isinstance(member, _Constant) else None
+            if not isinstance(member, _Constant):
+                rendered.append((name, member))
 
-        if all(isinstance(member, _Constant) for _, member, _ in members):
-            return _Constant({key: member(_NO_SCOPE) for key, member, _ in members})
+        if not rendered:
+            return _Constant(fixed)
 
         def render(scope: Scope) -> dict[str, Any]:
-            found = {}
-            key = ""
+            found = fixed.copy()
+            name = ""
             try:
-                for key, member, null in members:
+                for name, member in rendered:
                     value = member(scope)
-                    if value is not None or null:
-                        found[key] = value
+                    if value is None:
+                        found.pop(name, None)
+                    else:
+                        found[name] = value
             except RenderError as error:
-                error.path = (key, *error.path)
+                error.path = (name, *error.path)
                 raise
             return found
 
@@ -189,7 +195,7 @@ class _Trees:
         null = template is None
 
         def render(scope: Scope) -> _Several:
-            values = (inside(turn) for turn in loop.turns(scope))
+            values = (inside(scope) for _ in loop.turns(scope))
             return _Several(value for value in values if value is not None or null)
 
         return render

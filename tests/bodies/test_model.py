@@ -86,6 +86,20 @@ def test_several_alerts_keep_200_characters_of_each_or_are_halved() -> None:
         render(loop, *["a" * 500] * 6)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"text": "{{ alert.content[:1] }}{% for alert in alerts %}{{ alert.content }}{% endfor %}"},
+        {"json": ["{{ alert.content[:1] }}", {"for alert in alerts": "{{ alert.content }}"}]},
+        {"json": ["{{ recovered | length }}", {"for recovered in alerts": "{{ recovered.content }}"}]},
+    ],
+)
+def test_a_loop_that_did_not_fit_leaves_no_name_behind(kind: dict[str, Any]) -> None:
+    fitting, cut = (render({**kind, "max_bytes": most}, *(letter * 900 for letter in "abc")) for most in (9000, 1000))
+    assert len(cut.content) <= 1000 < len(fitting.content)
+    assert cut.content[:5] == fitting.content[:5]
+
+
 def test_batched_is_a_list_of_what_each_alert_gives_also_of_one() -> None:
     batched = {"json": {"text": "{{ alert.content }}", "id": "{{ delivery.id }}"}, "batched": "list"}
     assert json.loads(render(batched, "a").content) == {"text": "a", "id": "r"}

@@ -170,6 +170,13 @@ def test_loops_nest_go_through_maps_and_leave_the_names_as_they_were() -> None:
     assert found == {"a": [["x=1", "y=2"], []], "b": "1"}
 
 
+def test_the_numbers_of_a_loop_are_those_of_the_innermost() -> None:
+    inner = {"for b in alerts": "{{ loop.length }}"}
+    after = "{% for b in [1, 2] %}{{ loop.index }}{% endfor %}{% for b in [1] %}b{% endfor %}, {{ loop.index }}"
+    tree = [{"for a in [7, 8, 9]": [inner, after]}]
+    assert render(tree) == [[1, f"12b, {number}"] for number in (1, 2, 3)]
+
+
 def test_ranked_are_those_that_fire_and_are_most_urgent_first() -> None:
     some = [
         Alert(content="over", status="recovered", priority="emergency"),
@@ -204,6 +211,7 @@ def test_ranked_are_those_that_fire_and_are_most_urgent_first() -> None:
         ({"a": "{{ alert.content"}, ("a",), "unexpected"),
         ({"{{ alert.content }}": 1}, ("{{ alert.content }}",), "keys are fixed"),
         ({"for a in alerts": 1, "b": 2}, ("for a in alerts",), "with nothing beside it"),
+        ([{"for a in alerts if loop.first": 1}], (0, "for a in alerts if loop.first"), "known only within a loop"),
         ([{"foreach a in alerts": 1}], (0, "foreach a in alerts"), "for alert in alerts"),
         ([{"for a of alerts": 1}], (0, "for a of alerts"), "expected"),
         ({"if alert.link": 1}, ("if alert.link",), "for link in [alert.link] if link"),
