@@ -8,8 +8,9 @@ from typing import Final, TypeAlias
 
 from jinja2 import nodes
 
-from hookplugin.bodies.expression import Compiled, Expressions, refuse_underscore
+from hookplugin.bodies.expression import Expressions
 from hookplugin.bodies.loop import Loop
+from hookplugin.bodies.operand import Compiled, refuse_underscore
 from hookplugin.bodies.parsing import TemplateError
 from hookplugin.bodies.plain import as_text
 from hookplugin.bodies.refusal import FILTERS_REFUSED, REFUSED_IN_MARKUP, refusal

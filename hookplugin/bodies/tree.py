@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from jinja2 import nodes
 
-from hookplugin.bodies.expression import Compiled
+from hookplugin.bodies.operand import Compiled
 from hookplugin.bodies.parsing import TemplateError, parse
 from hookplugin.bodies.plain import encode, plain
 from hookplugin.bodies.scope import RenderError, Scope
