@@ -205,7 +205,7 @@ class Expressions(Operands):
         return Compiled(run, shape)
 
     def _combine(self, node: nodes.Filter, inner: Compiled) -> Compiled:
-        """Compile `combine(other)`: both maps in one, the other's values first, and those that are none left out."""
+        """Compile `combine(other)`: both maps in one, without what is none; where both have a value, the other's."""
         if len(node.args) != 1 or node.kwargs:
             raise _wrong_arguments(node)
         base, more = inner.run, self.written(node.args[0]).run

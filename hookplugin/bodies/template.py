@@ -86,11 +86,11 @@ class Compiler(Expressions):
             message = f"more than {_DEEPEST} loops within each other"
             raise TemplateError(message, node)
         values, targets = self.compile(node.iter), _targets(node.target)
-        before = self.names, self.bound, self.numbered
+        names, bound, numbered = self.names, self.bound, self.numbered
         shapes = _shapes(values.shape, targets, node.iter)
-        self.names = {**self.names, **shapes}
+        self.names = {**names, **shapes}
         self.names.pop("loop", None)  # how many turns there are is known behind the condition
-        self.bound |= shapes.keys()
+        self.bound = bound | shapes.keys()
         self.numbered = False
         self.loops += 1
         try:
@@ -98,10 +98,10 @@ class Compiler(Expressions):
             self.names["loop"] = LOOP
             yield loop
             loop.numbered = self.numbered
-            names = (*targets, "loop") if self.numbered else targets
-            loop.shadowed = tuple(name for name in names if name in before[0])
+            given = (*targets, "loop") if loop.numbered else targets
+            loop.shadowed = tuple(name for name in given if name in names)
         finally:
-            self.names, self.bound, self.numbered = before
+            self.names, self.bound, self.numbered = names, bound, numbered
             self.loops -= 1
 
     def _block(self, body: Iterable[nodes.Node]) -> Write:

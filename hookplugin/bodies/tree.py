@@ -159,8 +159,9 @@ class _Trees:
     def _list(self, template: Sequence[object], path: Path) -> Node:
         items = [(self._item(value, (*path, index)), value is None) for index, value in enumerate(template)]
 
-        if all(isinstance(item, _Constant) for item, _ in items):
-            return _Constant([item(_NO_SCOPE) for item, _ in items])
+        fixed = [item.value for item, _ in items if isinstance(item, _Constant)]
+        if len(fixed) == len(items):
+            return _Constant(fixed)
 
         def render(scope: Scope) -> list[Any]:
             found: list[Any] = []
@@ -209,9 +210,6 @@ class _Constant:
 
     def __call__(self, _: Scope) -> Any:  # noqa: ANN401 - JSON has no narrower type
         return self.value
-
-
-_NO_SCOPE: Final[Any] = None  # constants need none
 
 
 class _Several(list[Any]):

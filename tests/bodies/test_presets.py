@@ -228,7 +228,7 @@ def test_any_alerts_give_every_body_its_shape_within_its_limits(alerts: list[Ale
 
 
 @settings(
-    max_examples=25,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
