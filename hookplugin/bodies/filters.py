@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -136,11 +137,14 @@ def _items() -> Apply:
 
 
 def _number(value: object) -> float | int | None:
+    """Return a number, also of a text; none for what is none, and for one beyond what a float can hold."""
     if isinstance(value, str):
         with suppress(ValueError):
-            return int(value)
+            return _number(int(value))
         with suppress(ValueError):
             return float(value)
+        return None
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
         return None
     return value if isinstance(value, (int, float)) else None
 
@@ -156,9 +160,7 @@ def _int(default: object = 0) -> Apply:
 def _float(default: object = 0.0) -> Apply:
     def apply(value: Any, _: int) -> Any:  # noqa: ANN401 - any JSON
         found = _number(value)
-        with suppress(OverflowError):
-            return float(found) if found is not None else default
-        return default
+        return float(found) if found is not None else default
 
     return apply
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -18,8 +19,10 @@ from hookplugin.problems import ProblemsError
 from hookspecs import Alert, Delivery
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+ODD = [*("9" * 400, "9" * 5000, "1e999", "-inf", "nan"), 10**400, 2**64, 1e308, -(2**63)]
+ODD += ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", 253_402_300_799_999, -62_135_596_800_000]
 ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(ODD),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
     max_leaves=10,
 )
@@ -73,6 +76,8 @@ def result(expression: str, value: object = None) -> Any:
         ("alert.raw.v | int(3)", "x", 3),
         ("alert.raw.v | float", "1.5", 1.5),
         ("alert.raw.v | float", "x", 0.0),
+        ("alert.raw.v | float", "9" * 400, 0.0),
+        ("alert.raw.v | int(3)", "9" * 400, 3),
         ("alert.raw.v | round", 2.6, 3),
         ("alert.raw.v | round(1)", "2.66", 2.7),
         ("alert.raw.v | string", 1e3, "1000.0"),
@@ -115,6 +120,17 @@ def test_no_filter_fails_or_grows_beyond_its_bounds_whatever_it_is_given(name: s
     expression = f"alert.raw.v | {name}{ARGUMENTS.get(name, '')}"
     with suppress(RenderError):  # the only one that may leave it
         assert len(repr(result(expression, value))) <= 12 * len(repr(value)) + 100
+
+
+@pytest.mark.parametrize("name", sorted(FILTER_NAMES - {"tojson"}))
+def test_no_filter_fails_for_what_another_makes_of_odd_values(name: str) -> None:
+    refused = {"tojson", "map"} if name == "items" else {"tojson"}  # a pair has no fields
+    for then in sorted(FILTER_NAMES - refused):
+        one, two = (f"{each}{ARGUMENTS.get(each, '')}" for each in (name, then))
+        template = compile_tree([f"{{{{ alert.raw.v | {one} | {two} }}}}"])
+        for value in ODD:
+            with suppress(RenderError):
+                json.dumps(template.render(scope(value)), allow_nan=False)
 
 
 @given(ANY)
