@@ -21,6 +21,7 @@ from hookspecs import (
     Reason,
     Registry,
     Status,
+    WireRequest,
     hookimpl,
 )
 
@@ -45,6 +46,7 @@ __all__ = [
     "StrategyExplanation",
     "UnknownSourceError",
     "Unsent",
+    "WireRequest",
     "__version__",
     "hookimpl",
     "prepare",

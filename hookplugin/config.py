@@ -11,7 +11,11 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from hookplugin.bodies.model import BodyTemplate
-from hookplugin.delivery.receiver import Auth, Basic, Batch, Defaults, Receiver, Retry, Timeout
+from hookplugin.delivery.auth import Auth, Basic, OAuth2
+from hookplugin.delivery.guard import ANYWHERE, Network
+from hookplugin.delivery.receiver import Batch, Defaults, Receiver, Retry, Timeout
+from hookplugin.delivery.signing import SignerChoice
+from hookplugin.delivery.tls import Tls
 from hookplugin.document import ConfigError, Document, read_document
 from hookplugin.outbox.opening import MEMORY, Durability
 from hookplugin.problems import Path as KeyPath
@@ -74,6 +78,8 @@ class Config(Frozen):
     strategies: tuple[Strategy, ...] = ()
     bodies: tuple[BodyTemplate, ...] = ()
     plugins: PluginChoice = PluginChoice()
+    network: Network = ANYWHERE
+    """Which addresses receivers may have."""
 
     @model_validator(mode="after")
     def _fill_in_defaults(self) -> Self:
@@ -88,11 +94,15 @@ _MODELS: Final[Mapping[str, type[Frozen]]] = {
     "bodies": BodyTemplate,
     "defaults": Defaults,
     "keep": Keep,
+    "network": Network,
+    "oauth2": OAuth2,
     "plugins": PluginChoice,
     "receivers": Receiver,
     "retry": Retry,
+    "signer": SignerChoice,
     "strategies": Strategy,
     "timeout": Timeout,
+    "tls": Tls,
 }
 
 ConfigInput: TypeAlias = "Config | Mapping[str, Any] | str | os.PathLike[str]"

@@ -84,7 +84,7 @@ class ConfigError(Exception):
 class Document:
     """Hold what a configuration says, and where it stands."""
 
-    data: object
+    data: object = field(repr=False)
     name: str = "configuration"
     directory: Path = field(default_factory=Path.cwd)
     text: str | None = field(default=None, repr=False)

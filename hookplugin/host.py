@@ -19,6 +19,7 @@ from hookplugin.assembly import assemble, close, configure
 from hookplugin.config import OUR_PLUGIN, Config, ConfigInput, disabled_plugins, open_document
 from hookplugin.discovery import PluginStatus, take_over
 from hookplugin.document import ConfigError, Document
+from hookplugin.exposure import log_exposures
 from hookplugin.isolation import Answer, describe, raise_together
 from hookplugin.outbox.opening import OutboxError
 from hookplugin.plugins import Plugins
@@ -46,7 +47,9 @@ def prepare(manager: pluggy.PluginManager, config: ConfigInput) -> Context:
     document = open_document(config)
     plugins = Plugins(manager, take_over(manager, disabled_plugins(document)), strict=False)
     plugins.register()
-    configure(plugins, resolve(document, plugins.offered), document)
+    checked = resolve(document, plugins.offered)
+    configure(plugins, checked, document)
+    log_exposures(checked, document)
     return plugins.context
 
 
@@ -79,6 +82,7 @@ class Host:
         self._plugins, checked = assemble(document, strict=strict)
         self._config = self._as_told(checked, document)
         configure(self._plugins, self._config, document)
+        log_exposures(self._config, document)
         self._finalizer: Final = weakref.finalize(self, close, self._plugins, self._webhook, DRAIN)
 
     @classmethod
@@ -241,6 +245,7 @@ class Host:
                 self._webhook.reload(checked, context)
             self._plugins.reconfigure(context, checked)
             self._config = checked
+            log_exposures(checked, document)
 
     def resume(self) -> None:
         """Deliver what other processes have left in the outbox; this starts threads."""

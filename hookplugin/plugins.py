@@ -13,6 +13,7 @@ from hookplugin import webhook
 from hookplugin.bodies.preset import PRESETS
 from hookplugin.bodies.rendering import Bodies
 from hookplugin.config import Config
+from hookplugin.delivery.signing import SIGNERS
 from hookplugin.discovery import PluginStatus
 from hookplugin.isolation import Answer, call_each, describe, raise_together
 from hookplugin.resolution import Offered
@@ -58,7 +59,12 @@ class Plugins:
         """Return what a configuration may refer to."""
         troubles = {status.name: status.reason for status in reversed(self._statuses)}
         bodies = Bodies(renderers=self.registry.renderers).names
-        return Offered(bodies=bodies, filters=frozenset(self.registry.filters), plugins=FrozenDict(troubles))
+        return Offered(
+            bodies=bodies,
+            filters=frozenset(self.registry.filters),
+            signers=SIGNERS | self.registry.signers.keys(),
+            plugins=FrozenDict(troubles),
+        )
 
     def register(self) -> None:
         """Let each plugin offer what it has, into a registry of its own that is merged if that works.
@@ -146,7 +152,8 @@ class Plugins:
         return call_each(self._manager, hook, arguments, lambda _: None)
 
     def _merge(self, plugin: str, offers: Registry) -> Exception | None:
-        taken = {*self.registry.offers, *(("renderer", name) for name in PRESETS)}
+        ours = {*(("renderer", name) for name in PRESETS), *(("signer", name) for name in SIGNERS)}
+        taken = {*self.registry.offers, *ours}
         for kind, name in offers.offers:
             if (kind, name) in taken:
                 others = (status.name for status in self._statuses if f"{kind} {name}" in status.offers)

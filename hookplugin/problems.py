@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import pathlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -17,6 +19,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 _KEY: Final = re.compile(r"[\w. -]{1,64}")
+_TOKEN: Final = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class Problem:
 
     def __str__(self) -> str:
         """Write the problem without a line number."""
-        return f"{path_text(self.path)}: {self.message}" if self.path else self.message
+        message = hidden(self.message)
+        return f"{path_text(self.path)}: {message}" if self.path else message
 
 
 class ProblemsError(ValueError):
@@ -52,7 +56,18 @@ def path_text(path: Path) -> str:
 
 def shown(key: str) -> str:
     """Return a key as it may be shown: where a space is missing behind a colon, a key has swallowed a secret."""
-    return key if _KEY.fullmatch(key) else "?"
+    return key if _KEY.fullmatch(key) and not _TOKEN.search(key) else "?"
+
+
+def hidden(text: str) -> str:
+    """Return a message without what is too long, and too mixed, to be a word or a name: it may be a secret."""
+    return _TOKEN.sub("?", text)
+
+
+def shown_path(path: pathlib.Path) -> str:
+    """Return a path as it may be shown, where it could not be opened: a secret may stand there by mistake."""
+    known = path.name.isprintable() and not _TOKEN.search(path.name) and os.path.isdir(path.parent)  # noqa: PTH112 - Path's raises for a long name
+    return repr(str(path)) if known else "the file named here"
 
 
 def nearest(word: object, allowed: Iterable[str], otherwise: str | None = None) -> str:

@@ -11,11 +11,13 @@ from pydantic import ValidationError
 from hookplugin.bodies.rendering import Bodies
 from hookplugin.bodies.tree import Template
 from hookplugin.config import OUR_PLUGIN, Config, keys_at, texts_of, value_of
-from hookplugin.delivery.receiver import Receiver, is_header
+from hookplugin.delivery.headers import is_header
+from hookplugin.delivery.receiver import Receiver
+from hookplugin.delivery.signing import scheme_of
 from hookplugin.document import ConfigError, Document
 from hookplugin.outbox.opening import MEMORY
 from hookplugin.problems import Path as KeyPath
-from hookplugin.problems import Problem, nearest, path_text, problems_of
+from hookplugin.problems import Problem, nearest, path_text, problems_of, shown
 from hookplugin.strategy.model import beside_match_all
 
 
@@ -25,6 +27,7 @@ class Offered:
 
     bodies: frozenset[str]
     filters: frozenset[str]
+    signers: frozenset[str]
     plugins: Mapping[str, str | None]
     """By name: why it is not active, or none if it is."""
 
@@ -42,7 +45,7 @@ def resolve(document: Document, offered: Offered) -> Config:
     if isinstance(data, Config):
         config = data
         names = {
-            "receivers": {"__all__": {"name", "body", "fallback"}},
+            "receivers": {"__all__": {"name", "body", "fallback", "signer"}},
             "strategies": {"__all__": {"name", "receivers", "filters", "body"}},
             "bodies": {"__all__": {"name"}},
         }
@@ -74,6 +77,7 @@ def _name_problems(data: object, offered: Offered) -> Iterator[Problem]:
     yield from _twice("strategies", strategies)
     yield from _body_problems(data, offered.bodies)
     yield from _fallback_problems(data, names)
+    yield from _signer_problems(data, offered.signers)
     for index, strategy in strategies.items():
         here: KeyPath = ("strategies", index)
         contradiction = beside_match_all(strategy)  # here too: the model looks only once all else is right
@@ -120,10 +124,21 @@ def _fallback_problems(data: object, names: Iterable[str]) -> Iterator[Problem]:
         yield from _unknown(("receivers", index), "fallback", [((), receiver.get("fallback"))], names)
 
 
+def _signer_problems(data: object, offered: frozenset[str]) -> Iterator[Problem]:
+    defaults = value_of(data, "defaults")
+    places: list[tuple[KeyPath, object]] = [(("defaults",), defaults)]
+    places += [(("receivers", index), receiver) for index, receiver in _items(data, "receivers").items()]
+    for path, item in places:
+        found = value_of(item, "signer")
+        where, name = (("name",), value_of(found, "name")) if isinstance(found, Mapping) else ((), found)
+        yield from _unknown(path, "signer", [(where, name)], offered)
+
+
 def _contradictions(config: Config) -> Iterator[Problem]:
     """Find what is right by itself, and wrong together."""
     yield from undeliverable(config)
     yield from _unsuited(config)
+    yield from _unsigned(config)
     fallbacks = {receiver.name: receiver.fallback for receiver in config.receivers}
     for index, receiver in enumerate(config.receivers):
         met, name = [receiver.name], receiver.fallback
@@ -156,6 +171,28 @@ def _unsuited(config: Config) -> Iterator[Problem]:
                         yield Problem(("receivers", index, "vars", var), message)
 
 
+def _unsigned(config: Config) -> Iterator[Problem]:
+    """Find receivers whose requests could not be signed as they are to be."""
+    for index, receiver in enumerate(config.receivers):
+        scheme, name = scheme_of(receiver.signer), receiver.signer.name
+        if scheme is None or not receiver.is_signed:
+            continue
+        here: KeyPath = ("receivers", index)
+        if not receiver.secret:
+            yield Problem((*here, "signer"), f"{name!r} signs with a secret; write secret: {{file: PATH}}")
+        elif len(receiver.secret) > 1 and not scheme.rotates:
+            yield Problem((*here, "secret"), f"{name!r} has room for one signature; name one secret")
+        for number, secret in enumerate(receiver.secret):
+            try:
+                scheme.check(secret.get_secret_value())
+            except ValueError as error:
+                which = (number,) if len(receiver.secret) > 1 else ()
+                yield Problem((*here, "secret", *which), str(error))
+        for header in receiver.headers:
+            if header.lower() in map(str.lower, scheme.headers):
+                yield Problem((*here, "headers", header), f"is what {name!r} sets; remove it")
+
+
 def _used_bodies(config: Config) -> Iterator[tuple[KeyPath, Receiver, str]]:
     """Find which receiver may be sent which body, once each, and where that is said."""
     receivers = {receiver.name: receiver for receiver in config.receivers}
@@ -182,13 +219,15 @@ def _unknown(
     kind = {
         "body": "body",
         "fallback": "receiver",
+        "signer": "signer",
         "settings": "plugin",
         "required": "plugin",
         "disabled": "plugin",
     }.get(key, key[:-1])
     for where, name in given:
         if isinstance(name, str) and name.strip() not in known:
-            yield Problem((*here, key, *where), f"unknown {kind} {name!r}{nearest(name, known)}")
+            said = shown(name) if key == "signer" else name  # some write the secret there
+            yield Problem((*here, key, *where), f"unknown {kind} {said!r}{nearest(name, known)}")
 
 
 def _twice(section: str, items: Mapping[int, Mapping[str, Any]]) -> Iterator[Problem]:

@@ -1,24 +1,19 @@
-"""Values that configuration is written in: durations, secrets, zones."""
+"""Values that configuration is written in: durations, rates, zones."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BeforeValidator, SecretStr, StringConstraints, ValidationInfo
+from pydantic import BeforeValidator, StringConstraints, ValidationInfo
 
 from hookplugin.problems import nearest
-from hookspecs.frozen import text
 
 SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
-_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
-_SHELL_VARIABLE: Final = re.compile(r"\$\{?([A-Z_][A-Z0-9_]*)\}?")
 _RATE: Final = re.compile(r"(\d{1,6})\s*/\s*([smh])", re.ASCII)
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
@@ -94,56 +89,8 @@ def base_directory(info: ValidationInfo) -> Path:
     return Path(context.get("directory", "."))
 
 
-def read_reference(value: object, info: ValidationInfo) -> object:
-    """Replace `{env: NAME}` or `{file: PATH}` by what it names; a file's last line end is cut.
-
-    Raises:
-        ValueError: it cannot be read, or is empty.
-
-    """
-    if isinstance(value, str) and (variable := _SHELL_VARIABLE.fullmatch(value)):
-        message = f"would be sent as it stands; write {{env: {variable[1]}}}"
-        raise ValueError(message)
-    if not isinstance(value, Mapping):
-        return value
-    if len(value) != 1 or (kind := next(iter(value))) not in {"env", "file"} or not isinstance(value[kind], str):
-        message = "should be text, {env: NAME} or {file: PATH}"
-        raise ValueError(message)
-    found = _read_env(value[kind]) if kind == "env" else _read_file(base_directory(info) / value[kind])
-    if not found:
-        message = f"{kind} {value[kind]!r} is empty"
-        raise ValueError(message)
-    return found
-
-
-def _read_env(name: str) -> str:
-    if name not in os.environ:
-        # only what looks like the name of a variable is shown: a secret may stand here by mistake
-        shown = repr(name) if _VARIABLE.fullmatch(name) else "named here"
-        message = f"the environment variable {shown} is not set"
-        raise ValueError(message)
-    value = os.environ[name]
-    if value != text(value):
-        message = f"the environment variable {name!r} is not UTF-8 text"
-        raise ValueError(message)
-    return value
-
-
-def _read_file(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig").removesuffix("\n")  # "\r\n" is read as "\n"
-    except OSError as error:
-        message = f"cannot read {str(path)!r}: {error.strerror}"
-    except UnicodeDecodeError:
-        message = f"cannot read {str(path)!r}: not UTF-8 text"
-    except ValueError as error:  # a character that no path has
-        message = f"cannot read {str(path)!r}: {error}"
-    raise ValueError(message)
-
-
 Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Duration: TypeAlias = Annotated[float, BeforeValidator(parse_duration)]
 Rate: TypeAlias = Annotated[float, BeforeValidator(parse_rate)]
 """Seconds between two requests."""
 Zone: TypeAlias = Annotated[ZoneInfo, BeforeValidator(parse_zone)]
-Secret: TypeAlias = Annotated[SecretStr, BeforeValidator(read_reference)]

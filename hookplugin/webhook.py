@@ -234,8 +234,13 @@ def _rules(config: Config, context: Context) -> _Rules:
 def _work(config: Config, context: Context) -> Work:
     receivers = {receiver.name: receiver for receiver in config.receivers}
     keep = {STATES["delivered"]: config.keep.delivered, STATES["dead"]: config.keep.dead}
-    deliverer = Deliverer(config.receivers, bodies_of(config, context))
+    deliverer = deliverer_of(config, context)
     return Work(receivers, deliverer.deliver, config.dispatch, keep)
+
+
+def deliverer_of(config: Config, context: Context) -> Deliverer:
+    """Return who delivers under a configuration."""
+    return Deliverer(config.receivers, bodies_of(config, context), config.network, context.registry.signers)
 
 
 def bodies_of(config: Config, context: Context) -> Bodies:

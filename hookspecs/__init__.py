@@ -6,10 +6,10 @@ module to `add_hookspecs`.
 
 from hookspecs.alert import Alert, Moment, Priority, Scalar, Status
 from hookspecs.context import Context
-from hookspecs.delivery import Body, Delivery, Outcome, Reason
+from hookspecs.delivery import Body, Delivery, Outcome, Reason, WireRequest
 from hookspecs.hooks import alert_configure, alert_delivered, alert_fired, alert_register, alert_shutdown
 from hookspecs.markers import PROJECT, hookimpl, hookspec
-from hookspecs.registry import Filter, Registry, Renderer, Source
+from hookspecs.registry import Filter, Registry, Renderer, Signer, Source
 
 __all__ = [
     "PROJECT",
@@ -25,8 +25,10 @@ __all__ = [
     "Registry",
     "Renderer",
     "Scalar",
+    "Signer",
     "Source",
     "Status",
+    "WireRequest",
     "alert_configure",
     "alert_delivered",
     "alert_fired",

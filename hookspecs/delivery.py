@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
 from hookspecs.alert import Alert
 from hookspecs.frozen import Frozen
@@ -18,6 +20,8 @@ class Reason(StrEnum):
     """The receiver did not answer in time."""
     tls = "tls"
     """The handshake or the certificate failed."""
+    blocked = "blocked"
+    """The operator's `network` does not let us reach the address."""
     redirect = "redirect"
     """3xx: redirects are never followed."""
     client_error = "client_error"
@@ -41,6 +45,30 @@ class Body(Frozen):
 
     content: bytes
     content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """Hold one HTTP request as it is about to be sent; a signer makes another one of it.
+
+    Its repr shows nothing that could be a secret.
+    """
+
+    id: str
+    """Its `webhook-id`."""
+    timestamp: int
+    """Its `webhook-timestamp`, seconds since 1970-01-01 UTC; another one for each attempt."""
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    """All but those that HTTP itself needs, such as `Content-Length`."""
+    content: bytes = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """The receiver's `secret:`, as it is written; several while it is rotated, the newest first."""
+
+    def with_headers(self, headers: Mapping[str, str]) -> Self:
+        """Return the request with more headers."""
+        return replace(self, headers={**self.headers, **headers})
 
 
 class Delivery(Frozen):

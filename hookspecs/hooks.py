@@ -17,7 +17,7 @@ from hookspecs.registry import Registry
 
 @hookspec
 def alert_register(registry: Registry) -> None:
-    """Offer sources, filters and renderers, each under a name that the configuration can pick.
+    """Offer sources, filters, renderers and signers, each under a name that the configuration can pick.
 
     When: once per plugin and host, before the configuration is checked.
 

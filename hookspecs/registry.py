@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hookspecs.alert import Alert
-from hookspecs.delivery import Body, Delivery
+from hookspecs.delivery import Body, Delivery, WireRequest
 
 if TYPE_CHECKING:
     from hookspecs.context import Context
@@ -22,9 +22,12 @@ Filter: TypeAlias = Callable[[Alert], bool]
 Renderer: TypeAlias = Callable[[Sequence[Delivery]], Body]
 """Makes the body of one request from one delivery, or from several of one receiver and body."""
 
+Signer: TypeAlias = Callable[[WireRequest], WireRequest]
+"""Signs one attempt at a request, for a receiver that names it; if it raises, nothing is sent."""
+
 
 class Registry:
-    """Collect the sources, filters and renderers that plugins offer.
+    """Collect the sources, filters, renderers and signers that plugins offer.
 
     A plugin only offers; the configuration picks by name, so that installing a package never changes what is sent.
     """
@@ -63,6 +66,16 @@ class Registry:
         """
         self._offer("renderer", name, render)
 
+    def signer(self, name: str, sign: Signer) -> None:
+        """Offer a maker of signatures, for `signer: name` of a receiver.
+
+        Raises:
+            ValueError: this registry has a signer of that name already.
+            TypeError: `sign` cannot be called, or is async.
+
+        """
+        self._offer("signer", name, sign)
+
     @property
     def sources(self) -> Mapping[str, Source]:
         """Return the sources by name."""
@@ -77,6 +90,11 @@ class Registry:
     def renderers(self) -> Mapping[str, Renderer]:
         """Return the renderers by name."""
         return self._of("renderer")
+
+    @property
+    def signers(self) -> Mapping[str, Signer]:
+        """Return the signers by name."""
+        return self._of("signer")
 
     @property
     def offers(self) -> tuple[tuple[str, str], ...]:

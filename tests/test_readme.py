@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 import re
+import runpy
 import shlex
+import shutil
+import time
 from pathlib import Path
 
 import pytest
+import trustme
 
 import hookspecs
 from hookplugin.cli import main as command_line
+from hookplugin.delivery.signing import SignerChoice, scheme_of
 from hookplugin.discovery import HOOKS
 from hookplugin.document import read_document
+from hookspecs import WireRequest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 EXAMPLES = [path.read_text(encoding="utf-8") for path in (ROOT / "tests/examples").rglob("*") if path.is_file()]
+SECRET, OTHER = (f"whsec_{base64.b64encode(bytes([byte] * 32)).decode()}" for byte in (1, 2))
 SHELL = [text for language, text in BLOCKS if language == "bash"]
 
 
@@ -54,6 +62,38 @@ def test_the_reference_of_the_configuration_is_right(monkeypatch: pytest.MonkeyP
     _, config = assemble(read_document(ROOT / "tests/examples/hookplugin.yaml"))
     assert [receiver.name for receiver in config.receivers] == ["ops", "night-shift"]
     assert config.receivers[0].timeout.connect == 3.0
+
+
+def test_the_example_of_the_wire_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hookplugin.assembly import assemble
+
+    authority = trustme.CA()
+    certificate = authority.issue_cert("hookplugin")
+    authority.cert_pem.write_to_path(str(tmp_path / "corporate.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "hookplugin.pem"))
+    certificate.private_key_pem.write_to_path(str(tmp_path / "hookplugin.key"))
+    for name in ("next.key", "ops.key"):
+        (tmp_path / name).write_text(SECRET, encoding="utf-8")
+    (tmp_path / "ops.url").write_text("https://hooks.example.com/S3CR3T", encoding="utf-8")
+    (tmp_path / "partner.secret").write_text("S3CR3T", encoding="utf-8")
+    for name in ("GIT_SECRET", "BOARD_SECRET"):
+        monkeypatch.setenv(name, "S3CR3T")
+    file = shutil.copy(ROOT / "tests/examples/wire.yaml", tmp_path)
+    _, config = assemble(read_document(Path(file)))
+    assert [receiver.signer.name for receiver in config.receivers] == ["standard", "github", "grafana", "standard"]
+    assert config.network.private == "deny"
+
+
+def test_the_example_of_a_receiver_knows_our_requests() -> None:
+    scope = runpy.run_path(str(ROOT / "tests/examples/receiver.py"))
+    headers = {"webhook-id": "a", "webhook-timestamp": str(int(time.time()))}
+    request = WireRequest("a", int(headers["webhook-timestamp"]), "POST", "/", {}, b"{}", (OTHER, SECRET))
+    scheme = scheme_of(SignerChoice())
+    assert scheme
+    headers |= scheme.sign(request).headers
+    assert scope["is_ours"](headers, b"{}", SECRET)
+    assert not scope["is_ours"](headers, b"{ }", SECRET)
+    assert not scope["is_ours"]({**headers, "webhook-timestamp": "1"}, b"{}", SECRET)
 
 
 @pytest.mark.parametrize("name", HOOKS)

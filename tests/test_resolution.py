@@ -11,9 +11,12 @@ import pytest
 from hookplugin import Config, ConfigError
 from hookplugin.bodies.preset import PRESETS
 from hookplugin.config import open_document
+from hookplugin.delivery.signing import SIGNERS
 from hookplugin.resolution import Offered, resolve
 
-OFFERED = Offered(bodies=PRESETS | {"theirs"}, filters=frozenset(), plugins={"webhook": None})
+OFFERED = Offered(
+    bodies=PRESETS | {"theirs"}, filters=frozenset(), signers=SIGNERS | {"theirs"}, plugins={"webhook": None}
+)
 OPS = {"name": "ops", "url": "http://example.com/ops"}
 DEV = {"name": "dev", "url": "http://example.com/dev"}
 ALL = {"name": "all", "receivers": ["ops"]}

@@ -13,17 +13,16 @@ from hypothesis import strategies as st
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from hookplugin.problems import problems_of
+from hookplugin.references import Secret, read_reference
 from hookplugin.values import (
     SECONDS,
     Duration,
     Rate,
-    Secret,
     Zone,
     duration_text,
     parse_duration,
     parse_rate,
     parse_zone,
-    read_reference,
 )
 
 SECRET: TypeAdapter[Any] = TypeAdapter(Secret)

@@ -104,7 +104,9 @@ class _Trees:
         if isinstance(template, int) and not INT64_MIN <= template <= INT64_MAX:
             return self._refuse(path, "does not fit into 64 bits; write it in quotes")
         if template is not None and not isinstance(template, (bool, int, float)):
-            return self._refuse(path, f"should be text, a number, true, false, null, a list or a map, not {template!r}")
+            return self._refuse(
+                path, f"should be text, a number, true, false, null, a list or a map, not {type(template).__name__}"
+            )
         return _Constant(template)
 
     def _refuse(self, path: Path, message: str, offset: int | None = None, *, in_key: bool = False) -> Node:

@@ -22,6 +22,7 @@ from hookplugin.cli import (
     render,
     strategy,
     test_receiver,
+    verify,
     worker,
 )
 from hookplugin.cli.options import CommandError
@@ -42,6 +43,7 @@ for name, command in (
     ("explain", explain.explain),
     ("render", render.render),
     ("test", test_receiver.send_test),
+    ("verify", verify.verify),
     ("plugins", plugins.plugins),
     ("worker", worker.worker),
 ):

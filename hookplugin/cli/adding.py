@@ -10,6 +10,7 @@ from typing import Any, Literal
 from hookplugin.assembly import assemble
 from hookplugin.cli.output import print_json
 from hookplugin.config import find_file
+from hookplugin.document import ConfigError
 from hookplugin.editing import add_item
 from hookplugin.problems import Problem
 
@@ -32,7 +33,11 @@ def add_to_config(
     """
     path = find_file(config)
     section = {"receiver": "receivers", "strategy": "strategies"}[kind]
-    document = add_item(path, section, item, assemble)
+    try:
+        document = add_item(path, section, item, assemble)
+    except ConfigError as error:  # its advice is what was to be added
+        url = item.get("url")
+        raise ConfigError(one.replace(url, "URL") if isinstance(url, str) else one for one in error.problems) from None
     if as_json:
         print_json({"file": str(path), kind: item["name"]})
         return

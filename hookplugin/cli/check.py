@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import typer
 
@@ -15,7 +17,9 @@ from hookplugin.bodies.sample import SAMPLES
 from hookplugin.cli.options import ConfigOption, JsonOption
 from hookplugin.cli.output import print_json
 from hookplugin.config import Config, find_file, open_document
+from hookplugin.delivery.guard import BLOCKED, is_blocked
 from hookplugin.document import ConfigError
+from hookplugin.exposure import exposures
 from hookplugin.isolation import contain, describe
 from hookplugin.outbox.opening import MEMORY, OutboxError, file_of
 from hookplugin.outbox.store import Store
@@ -40,7 +44,8 @@ def check(
         document = open_document(path)
         with rehearse(document) as (plugins, checked):
             errors += document.locate([*_outbox(checked), *_bodies(plugins, checked)])
-            warnings += document.locate(_warnings(plugins, checked))
+            found = [*_warnings(plugins, checked), *exposures(checked, document)]
+            warnings += document.locate(replace(one, message=f"warning: {one.message}") for one in found)
     except ConfigError as error:
         errors += error.problems
     if as_json:
@@ -90,18 +95,21 @@ def _bodies(plugins: Plugins, config: Config) -> Iterator[Problem]:
 
 def _warnings(plugins: Plugins, config: Config) -> Iterator[Problem]:
     if config.outbox == MEMORY:
-        message = "warning: deliveries wait in memory and are lost when the process ends; name a file to keep them"
+        message = "deliveries wait in memory and are lost when the process ends; name a file to keep them"
         yield Problem(("outbox",), message)
     if not config.receivers:
-        yield Problem(("receivers",), "warning: there is none, nobody will hear of anything")
+        yield Problem(("receivers",), "there is none, nobody will hear of anything")
     named = named_receivers(config.strategies) | {receiver.fallback for receiver in config.receivers}
     for index, receiver in enumerate(config.receivers):
         if receiver.name not in named:
-            message = f"warning: {receiver.name!r} hears nothing: no enabled strategy names it"
+            message = f"{receiver.name!r} hears nothing: no enabled strategy names it"
             yield Problem(("receivers", index), message)
+        host = urlsplit(receiver.url.get_secret_value()).hostname or ""
+        if not receiver.proxy and is_blocked(host, config.network):
+            yield Problem(("receivers", index, "url"), f"{BLOCKED}; see network")
     for index, strategy in enumerate(config.strategies):
         for contradiction in contradictions(strategy):
-            yield Problem(("strategies", index), f"warning: {contradiction}")
+            yield Problem(("strategies", index), f"{contradiction}")
     for status in plugins.statuses:
         if status.state == "failed":
-            yield Problem((), f"warning: the plugin {status.name!r} is off: {status.reason}")
+            yield Problem((), f"the plugin {status.name!r} is off: {status.reason}")

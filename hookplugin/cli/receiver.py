@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
-from urllib.parse import urlsplit
 
 import typer
 import yaml
@@ -23,6 +22,7 @@ from hookplugin.cli.options import CommandError, ConfigOption, JsonOption
 from hookplugin.cli.output import clean, console, plain_table, print_json
 from hookplugin.config import Config, find_file, open_document, zone_and_outbox
 from hookplugin.delivery.health import Health, read_health, write_health
+from hookplugin.delivery.url import shown_url
 from hookplugin.document import Document, load
 from hookplugin.outbox import listing
 from hookplugin.outbox.opening import OutboxError, file_of
@@ -60,8 +60,7 @@ def list_receivers(
     found: list[Health] = []
     table = plain_table("receiver", "address", "body", "strategies")
     for receiver in checked.receivers:
-        parts = urlsplit(receiver.url.get_secret_value())
-        address = f"{parts.scheme}://{parts.netloc}"  # the rest of it may be a secret
+        address = shown_url(receiver.url.get_secret_value())
         naming = [one for one in checked.strategies if receiver.name in one.receivers]
         enabled, disabled = ([one.name for one in naming if one.enabled is wanted] for wanted in (True, False))
         row = {"name": receiver.name, "address": address, "body": receiver.body}

@@ -24,6 +24,7 @@ from hookplugin.delivery.deliverer import render as render_or_fall_back
 from hookplugin.delivery.deliverer import render_headers
 from hookplugin.delivery.receiver import Receiver
 from hookplugin.delivery.sender import own_headers
+from hookplugin.delivery.signing import scheme_of
 from hookplugin.problems import nearest
 from hookplugin.strategy.model import Strategy
 from hookplugin.webhook import bodies_of
@@ -122,14 +123,15 @@ def _requests(plan: _Plan, bodies: Bodies, alerts: Sequence[Alert]) -> Iterator[
 
 
 def _request(plan: _Plan, request: Request, body: Body, problems: list[str]) -> dict[str, Any]:
-    headers = own_headers(request.id, body)
-    del headers["Content-Length"]  # of the body with its secrets
+    headers = own_headers(request.id, int(request.now.timestamp()), body)
     if plan.receiver:
         hidden = plan.receiver.model_copy(update={"vars": dict.fromkeys(plan.receiver.vars, _HIDDEN)})
         rendered, dropped = render_headers(hidden, request)
         problems = [*problems, *dropped]
         secret = [name for name, value in plan.receiver.headers.items() if isinstance(value, SecretStr)]
         secret += ["Authorization"] if plan.receiver.auth else []
+        scheme = scheme_of(plan.receiver.signer) if plan.receiver.is_signed else None
+        secret += scheme.headers if scheme else ()
         headers = dict.fromkeys(secret, _HIDDEN.get_secret_value()) | rendered | headers
     return {
         "receiver": plan.receiver.name if plan.receiver else None,

@@ -13,10 +13,10 @@ from hookplugin.assembly import rehearse
 from hookplugin.cli.options import CommandError, ConfigOption, JsonOption
 from hookplugin.cli.output import console, print_json
 from hookplugin.config import find_file, open_document
-from hookplugin.delivery.deliverer import Deliverer, outcome_text
+from hookplugin.delivery.deliverer import outcome_text
 from hookplugin.outbox.rows import Claimed
 from hookplugin.problems import nearest
-from hookplugin.webhook import bodies_of
+from hookplugin.webhook import deliverer_of
 from hookspecs import Alert, Delivery
 
 ALERT: Final = Alert(
@@ -38,7 +38,7 @@ def send_test(
             raise CommandError(message)
         delivery = Delivery(id=f"test{secrets.token_hex(12)}", alert=ALERT, receiver=receiver, body=found.body)
         claimed = Claimed(delivery.id, (delivery,), expires=inf)
-        outcome = Deliverer(checked.receivers, bodies_of(checked, plugins.context)).deliver(claimed).outcome
+        outcome = deliverer_of(checked, plugins.context).deliver(claimed).outcome
     if as_json:
         print_json({"id": delivery.id, "receiver": receiver, **outcome.model_dump(mode="json")})
     else:

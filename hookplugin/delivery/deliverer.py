@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+
+from pydantic import SecretStr
 
 from hookplugin.bodies.rendering import Bodies, Request, render_fallback
 from hookplugin.bodies.scope import RenderError, TooLargeError
 from hookplugin.bodies.secret import fill, fill_text
 from hookplugin.bodies.tree import Template
-from hookplugin.delivery.receiver import is_header
+from hookplugin.delivery.guard import ANYWHERE, Guard, Network
+from hookplugin.delivery.headers import is_header
 from hookplugin.delivery.retry import Attempt
+from hookplugin.delivery.tls import Tls
 from hookplugin.isolation import contain, describe
 from hookplugin.outbox.rows import Claimed
-from hookspecs import Body, Outcome, Reason
+from hookspecs import Body, Outcome, Reason, Signer
 
 if TYPE_CHECKING:
     from hookplugin.delivery.receiver import Receiver
@@ -27,21 +31,35 @@ _log = logging.getLogger("hookplugin")
 class Deliverer:
     """Deliver to the receivers of one configuration, from any thread."""
 
-    def __init__(self, receivers: Iterable[Receiver], bodies: Bodies) -> None:
+    def __init__(
+        self,
+        receivers: Iterable[Receiver],
+        bodies: Bodies,
+        network: Network = ANYWHERE,
+        signers: Mapping[str, Signer] | None = None,
+    ) -> None:
         """Open no connection yet.
 
         Args:
             receivers: of the configuration.
             bodies: what they may be sent.
+            network: which addresses may be reached.
+            signers: what plugins offer.
 
         """
         # Here, and not where it is needed first: only who delivers needs `requests`, and a lock that another thread
         # holds during an import or while a TLS context is made would stay locked in a forked child.
-        from hookplugin.delivery.sender import Sender, Sessions  # noqa: PLC0415 - `import hookplugin` does without it
+        from hookplugin.delivery.sender import Sender  # noqa: PLC0415 - `import hookplugin` does without it
+        from hookplugin.delivery.session import Sessions  # noqa: PLC0415 - as above
 
         self._receivers: Final = {receiver.name: receiver for receiver in receivers}
-        sessions = Sessions(tls=any(receiver.is_https for receiver in self._receivers.values()))
-        self._senders: Final = {name: Sender(receiver, sessions) for name, receiver in self._receivers.items()}
+        self._senders: Final[dict[str, Sender]] = {}
+        guard = Guard(network)
+        shared: dict[tuple[Tls | None, SecretStr | None], Sessions] = {}
+        for name, receiver in self._receivers.items():
+            ways = receiver.tls if receiver.may_need_tls else None, receiver.proxy
+            sessions = shared.get(ways) or shared.setdefault(ways, Sessions(guard, *ways))
+            self._senders[name] = Sender(receiver, sessions, signers)
         self._bodies: Final = bodies
 
     def deliver(self, claimed: Claimed) -> Attempt:

@@ -6,91 +6,22 @@ import re
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, SecretStr, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from hookplugin.bodies.tree import Template, compile_text, is_template
+from hookplugin.delivery.auth import Auth
+from hookplugin.delivery.headers import Headers, has_authorization
+from hookplugin.delivery.signing import MOST_SECRETS, STANDARD, Choice
+from hookplugin.delivery.tls import MACHINES, Tls
+from hookplugin.delivery.url import ProxyUrl, Url
 from hookplugin.outbox.rows import Waiting
 from hookplugin.problems import shown
-from hookplugin.values import Duration, Name, Rate, Secret, read_reference
+from hookplugin.references import FileSecret, Secret
+from hookplugin.values import Duration, Name, Rate
 from hookspecs import Delivery
 from hookspecs.frozen import Frozen, FrozenDict
 
-RESERVED_HEADERS: Final = frozenset({
-    "accept-encoding", "connection", "content-length", "content-type", "expect", "host", "keep-alive", "te", "trailer",
-    "transfer-encoding", "upgrade", "user-agent", "webhook-id", "webhook-signature", "webhook-timestamp",
-})  # fmt: skip
-"""Headers that every request carries or HTTP itself needs; nobody else may set them."""
-
-LONGEST_HEADER: Final = 4096
-"""Characters of the value of a header that is rendered."""
-
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VAR_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
-_PRINTABLE_WITH_SPACES: Final = re.compile(r"([\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?)?")
-
-
-def _url(url: SecretStr) -> SecretStr:
-    """Check a URL without ever quoting it: its path or query may be the secret."""
-    text = url.get_secret_value()
-    if not _PRINTABLE.fullmatch(text) or "\\" in text:
-        message = "should be printable ASCII without spaces or backslashes; percent-encode the rest"
-        raise ValueError(message)
-    try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host, parts = None, urlsplit("")
-    if parts.scheme not in {"http", "https"} or not host:
-        message = "should be an address that begins with http:// or https://, a host and perhaps a port"
-        raise ValueError(message)
-    if "@" in parts.netloc:
-        message = "should not hold a user or a password; write them under auth: {basic: {username: …, password: …}}"
-        raise ValueError(message)
-    return url
-
-
-def _header(value: object, info: ValidationInfo) -> SecretStr | Template:
-    if isinstance(value, (SecretStr, Template)):
-        return value
-    if isinstance(value, str) and is_template(value):
-        return compile_text(value)
-    found = read_reference(value, info)
-    if not isinstance(found, str):
-        message = "should be text"
-        raise ValueError(message)
-    return SecretStr(found)
-
-
-def is_header(value: str) -> bool:
-    """Say whether a text may be the value of a header."""
-    return len(value) <= LONGEST_HEADER and _PRINTABLE_WITH_SPACES.fullmatch(value) is not None
-
-
-def _headers(headers: Mapping[str, SecretStr | Template]) -> FrozenDict[str, SecretStr | Template]:
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name):
-            message = f"{shown(name)!r} cannot be the name of a header"
-            raise ValueError(message)
-        if name.lower() in RESERVED_HEADERS:
-            message = f"the header {name!r} is set by hookplugin or by HTTP itself; remove it"
-            raise ValueError(message)
-        if isinstance(value, SecretStr) and not _PRINTABLE_WITH_SPACES.fullmatch(value.get_secret_value()):
-            message = f"the value of {name!r} should be printable ASCII"
-            raise ValueError(message)
-    if len({name.lower() for name in headers}) < len(headers):
-        message = "a header stands here twice; upper and lower case are the same"
-        raise ValueError(message)
-    return FrozenDict(headers)
-
-
-def _token(token: SecretStr) -> SecretStr:
-    if not _PRINTABLE.fullmatch(token.get_secret_value()):
-        message = "should be printable ASCII without spaces"
-        raise ValueError(message)
-    return token
 
 
 def _vars(values: Mapping[str, SecretStr]) -> FrozenDict[str, SecretStr]:
@@ -101,42 +32,11 @@ def _vars(values: Mapping[str, SecretStr]) -> FrozenDict[str, SecretStr]:
     return FrozenDict(values)
 
 
-Url: TypeAlias = Annotated[Secret, AfterValidator(_url)]
-Header: TypeAlias = Annotated[
-    SecretStr | Template,
-    PlainValidator(_header),
-    PlainSerializer(lambda value: value.source if isinstance(value, Template) else value),
-]
-"""The value of a header: a secret, or a template that is rendered for each request."""
+def _one_or_more(value: object) -> object:
+    return value if value is None or isinstance(value, (list, tuple)) else (value,)
+
+
 Method: TypeAlias = Literal["POST", "PUT", "PATCH"]
-
-
-class Basic(Frozen):
-    """Hold a user and a password for HTTP Basic authentication (RFC 7617)."""
-
-    username: Secret
-    password: Secret
-
-    @model_validator(mode="after")
-    def _no_colon(self) -> Self:
-        if ":" in self.username.get_secret_value():
-            message = "username should hold no colon"
-            raise ValueError(message)
-        return self
-
-
-class Auth(Frozen):
-    """Say how we prove who we are: one of these."""
-
-    basic: Basic | None = None
-    bearer: Annotated[Secret, AfterValidator(_token)] | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.basic is None) == (self.bearer is None):
-            message = "should hold either basic or bearer"
-            raise ValueError(message)
-        return self
 
 
 class Timeout(Frozen):
@@ -175,10 +75,18 @@ class Defaults(Frozen):
 
     body: Name = "hertzbeat"
     method: Method = "POST"
-    headers: Annotated[Mapping[str, Header], AfterValidator(_headers)] = FrozenDict()
+    headers: Headers = FrozenDict()
     vars: Annotated[Mapping[str, Secret], AfterValidator(_vars)] = FrozenDict()
     """Secrets that a body needs: `{{ vars.NAME }}`."""
     auth: Auth | None = None
+    secret: Annotated[
+        tuple[Secret, ...], BeforeValidator(_one_or_more), Field(min_length=1, max_length=MOST_SECRETS)
+    ] = ()
+    """Signs each request; several while it is rotated, the newest first."""
+    signer: Choice = STANDARD
+    tls: Tls = MACHINES
+    proxy: ProxyUrl | None = None
+    """Through which requests go; which addresses they reach is then its concern."""
     timeout: Timeout = Timeout()
     retry: Retry = Retry()
     batch: Batch | None = None
@@ -204,9 +112,25 @@ class Receiver(Defaults):
     url: Url
 
     @property
-    def is_https(self) -> bool:
-        """Say whether requests go through TLS."""
-        return self.url.get_secret_value().lower().startswith("https:")
+    def may_need_tls(self) -> bool:
+        """Say whether requests go through TLS, now or once what stands in files has changed."""
+        token = self.auth.oauth2.token_url if self.auth and self.auth.oauth2 else self.url
+        return any(
+            isinstance(url, FileSecret) or url.get_secret_value().lower().startswith("https:")
+            for url in (self.url, token)
+        )
+
+    @property
+    def is_signed(self) -> bool:
+        """Say whether requests are signed; a plugin's signer may need no secret of the receiver's."""
+        return bool(self.secret) or self.signer != STANDARD
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """Return everything of it that nobody is to read, but for its URL."""
+        headers = (value for value in self.headers.values() if isinstance(value, SecretStr))
+        auth = self.auth.secrets if self.auth else ()
+        return (*headers, *auth, *self.vars.values(), *self.secret, *((self.proxy,) if self.proxy else ()))
 
     @property
     def mark(self) -> str:
@@ -241,11 +165,6 @@ class Receiver(Defaults):
             headers = update.get("headers", self.headers)
             update["headers"] = FrozenDict({k: v for k, v in headers.items() if k.lower() != "authorization"})
         return self.model_copy(update=update)
-
-
-def has_authorization(headers: Mapping[str, SecretStr | Template]) -> bool:
-    """Say whether the headers say who we are."""
-    return any(name.lower() == "authorization" for name in headers)
 
 
 def _said(model: Frozen) -> dict[str, Any]:

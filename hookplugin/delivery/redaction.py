@@ -1,47 +1,80 @@
-"""Redaction: what a receiver answers may repeat our secrets, and is kept for people."""
+"""Redaction: what others say may repeat our secrets, and is kept for people."""
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from pydantic import SecretStr
 
 from hookplugin.bodies.secret import ESCAPES
 from hookplugin.delivery.receiver import Receiver
+from hookplugin.delivery.url import split_target
 
 _LONGEST: Final = 200  # characters that are kept
+_RUN: Final = re.compile(r"[A-Za-z0-9]{8,}")  # of a secret, which only base64 writes in another way
 _WORD: Final = 5  # letters from which on a part of a URL or a header may be a secret, and is no mere word
 
 
-def secrets_of(receiver: Receiver, target: str, authorization: Mapping[str, str]) -> tuple[str, ...]:
-    """Return everything of a request that must not be repeated into our files, the longest first.
+def secrets_of(receiver: Receiver) -> Iterator[str]:
+    """Yield everything of a receiver that must not be repeated into our files."""
+    yield from (secret.get_secret_value() for secret in receiver.secrets)
+    yield from (secret.get_secret_value().removeprefix("whsec_") for secret in receiver.secret)
+    yield from _of_url(receiver.url.get_secret_value())
+    for value in receiver.headers.values():
+        if isinstance(value, SecretStr):
+            yield from _parts(value.get_secret_value().split())
+    if receiver.auth and receiver.auth.header:
+        yield receiver.auth.header.partition(" ")[2]
+    if receiver.auth and receiver.auth.oauth2:
+        yield receiver.auth.oauth2.header.partition(" ")[2]
+        yield from _of_url(receiver.auth.oauth2.token_url.get_secret_value())
+    if receiver.proxy:
+        user, _, password = urlsplit(receiver.proxy.get_secret_value()).netloc.rpartition("@")[0].partition(":")
+        pair = f"{unquote(user)}:{unquote(password)}".encode("latin-1")  # as `requests` writes it
+        yield from (user, password, base64.b64encode(pair).decode())
 
-    Args:
-        receiver: whose headers and credentials these are.
-        target: path and query of its URL.
-        authorization: the header that its credentials make.
 
-    """
-    headers = [value.get_secret_value() for value in receiver.headers.values() if isinstance(value, SecretStr)]
+def _of_url(url: str) -> Iterator[str]:
+    _, target = split_target(url)
     path, _, query = target.partition("?")
-    found = {target, path, query, *headers, *(value.partition(" ")[2] for value in authorization.values())}
-    found |= {value.get_secret_value() for value in receiver.vars.values()}
-    if receiver.auth and receiver.auth.basic:
-        basic = receiver.auth.basic
-        found |= {basic.username.get_secret_value(), basic.password.get_secret_value()}
-    parts = [*re.split(r"[/?&=]", target), *(word for value in headers for word in value.split())]
-    found |= {part for part in parts if len(part) >= _WORD}
+    yield from (target, path, query)
+    yield from _parts(re.split(r"[/?&=]", target))
+
+
+def spellings(secrets: Iterable[str]) -> tuple[str, ...]:
+    """Return secrets in every form in which somebody may repeat them, the longest first."""
+    found = set(secrets)
     found |= {unquote_plus(secret) for secret in found}
+    runs = {run for secret in found for run in _RUN.findall(secret)}
     found |= {escape(secret) for secret in found for escape in ESCAPES}
+    found |= runs | {part for run in runs for part in _in_base64(run)}
     return tuple(sorted((secret for secret in found if len(secret) > 1), key=len, reverse=True))
 
 
+def _in_base64(run: str) -> Iterator[str]:
+    """Yield a run as it stands within the base64 of something longer: what comes before it decides how."""
+    for before in range(3):
+        encoded = base64.b64encode(b" " * before + run.encode()).decode()
+        yield encoded[(before * 8 + 5) // 6 : (before + len(run)) * 8 // 6]
+
+
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return a text in one short line, with stars for secrets and no control characters."""
+    """Return a text in one short line, with stars for secrets and no control characters.
+
+    Args:
+        text: as it came.
+        secrets: the longest first.
+
+    """
     for secret in secrets:
         text = text.replace(secret, "***")
     text = " ".join(text.split())[:_LONGEST]
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def _parts(words: Iterable[str]) -> Iterator[str]:
+    return (word for word in words if len(word) >= _WORD)

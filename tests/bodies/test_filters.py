@@ -119,7 +119,7 @@ def test_a_url_holds_nothing_that_ends_a_link(text: str) -> None:
 def test_no_filter_fails_or_grows_beyond_its_bounds_whatever_it_is_given(name: str, value: Any) -> None:
     expression = f"alert.raw.v | {name}{ARGUMENTS.get(name, '')}"
     with suppress(RenderError):  # the only one that may leave it
-        assert len(repr(result(expression, value))) <= 12 * len(repr(value)) + 100
+        assert len(repr(result(expression, value))) <= 12 * len(repr(value)) + 400  # 1e308 | round has 309 digits
 
 
 @pytest.mark.parametrize("name", sorted(FILTER_NAMES - {"tojson"}))

@@ -88,6 +88,31 @@ def test_check_warns_of_what_works_and_is_hardly_meant(run: Run, tmp_path: Path)
     assert unheard == "hookplugin.yaml:2: receivers[0]: warning: 'ops' hears nothing: no enabled strategy names it"
 
 
+def test_check_warns_of_what_is_open_and_of_addresses_that_are_not(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "hookplugin.yaml"
+    file.write_text(
+        "outbox: sqlite:///outbox.db\n"
+        "network: {private: deny}\n"
+        "strategies: [{name: all, receivers: [a, b, c], match_all: true}]\n"
+        "receivers:\n"
+        "  - {name: a, url: 'http://0x7f.1/S3CR3T'}\n"
+        "  - {name: b, url: 'https://192.0.2.7/', tls: {verify: false}, proxy: 'http://10.0.0.1:3128'}\n"
+        "  - {name: c, url: 'https://example.com/', auth: {bearer: S3CR3T}}\n",
+        encoding="utf-8",
+    )
+    file.chmod(0o644)
+    done = run("check")
+    assert done.returncode == 0
+    assert done.stdout == (
+        "hookplugin.yaml:1: warning: everybody on this machine can read this file (mode 0644), and secrets of 'c'\n"
+        "hookplugin.yaml:5: receivers[0].url: warning: the network policy does not let us reach this address; "
+        "see network\n"
+        "hookplugin.yaml:6: receivers[1].tls.verify: warning: 'b' need not prove who it is: anyone on the way can "
+        "read and answer; name its ca\n"
+        "hookplugin.yaml: fine, with warnings\n"
+    )
+
+
 def test_check_opens_no_outbox(run: Run, configure: Callable[..., None], tmp_path: Path) -> None:
     configure({"ops": "http://127.0.0.1:9/"})
     assert run("check").returncode == 0

@@ -117,3 +117,17 @@ def test_a_mistake_in_a_body_is_told_with_line_and_column(run: Run, file: Path) 
     )
     assert f"hookplugin.yaml:{line}:" in done.stderr + done.stdout
     assert "did you mean 'content'?" in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("signing", "header"),
+    [
+        ("secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'", "webhook-signature"),
+        ("secret: a-very-secret-word, signer: github", "X-Hub-Signature-256"),
+    ],
+)
+def test_a_signature_is_shown_as_a_header_that_is_hidden(signing: str, header: str, file: Path, run: Run) -> None:
+    file.write_text(f"receivers: [{{name: a, url: 'https://h/', {signing}}}]\n", encoding="utf-8")
+    (request,) = requests(run("render", "--json", "--receiver", "a", stdin=b'{"content": "x"}'))
+    assert request["headers"][header] == "***"
+    assert request["headers"]["webhook-timestamp"].isdecimal()

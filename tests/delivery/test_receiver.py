@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from hookplugin.bodies.tree import Template
-from hookplugin.delivery.receiver import RESERVED_HEADERS, Defaults, Receiver
+from hookplugin.delivery.headers import RESERVED
+from hookplugin.delivery.receiver import Defaults, Receiver
 from hookspecs import Alert, Delivery
 
 URL = "https://hooks.example.com/alerts"
@@ -67,9 +68,11 @@ def test_any_other_url_is_refused_and_never_quoted(url: str, words: str) -> None
     assert SECRET not in text
 
 
-@pytest.mark.parametrize("name", [*sorted(RESERVED_HEADERS), "Content-Type", "WEBHOOK-ID", "hOsT"])
+@pytest.mark.parametrize("name", [*sorted(RESERVED), "Content-Type", "WEBHOOK-ID", "hOsT"])
 def test_what_we_and_http_set_nobody_else_may_set(name: str) -> None:
-    assert f"the header {name!r} is set by hookplugin or by HTTP itself" in refusal(headers={name: SECRET})
+    text = refusal(headers={name: SECRET})
+    assert f"the header {name!r} is reserved: {RESERVED[name.lower()]}" in text
+    assert SECRET not in text
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "ä", "a\r\nb", "a\0", "(a)", "a/b"])
@@ -97,8 +100,8 @@ def test_a_header_may_be_empty_and_hold_spaces_inside() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"auth": {}}, "either basic or bearer"),
-        ({"auth": {"bearer": "S3CR3T", "basic": {"username": "u", "password": "S3CR3T"}}}, "either basic or bearer"),
+        ({"auth": {}}, "basic, bearer or oauth2"),
+        ({"auth": {"bearer": "S3CR3T", "basic": {"username": "u", "password": "S3CR3T"}}}, "basic, bearer or oauth2"),
         ({"auth": {"basic": {"username": "S3CR3T:u", "password": "S3CR3T"}}}, "no colon"),
         ({"auth": {"basic": {"password": "S3CR3T"}}}, "Field required"),
         ({"auth": {"bearer": "S3CR3T token"}}, "printable ASCII without spaces"),
@@ -109,7 +112,10 @@ def test_a_header_may_be_empty_and_hold_spaces_inside() -> None:
         ({"auth": "S3CR3T"}, "valid dictionary"),
         ({"auth": {"bearer": "S3CR3T"}, "headers": {"authorization": "S3CR3T"}}, "exclude each other"),
         ({"headers": ["S3CR3T"]}, "valid dictionary"),
-        ({"secret": "S3CR3T"}, "Extra inputs"),
+        ({"secret": []}, "at least 1 item"),
+        ({"secret": ["S3CR3T"] * 11}, "at most 10 items"),
+        ({"secret": ["S3CR3T", None]}, "valid string"),
+        ({"secret": {"files": "S3CR3T"}}, "should be text, {env: NAME} or {file: PATH}"),
         ({"url": 5}, "valid string"),
         ({"url": {"env": "HOOKPLUGIN_NOT_SET"}}, "'HOOKPLUGIN_NOT_SET' is not set"),
         ({"name": "  "}, "at least 1 character"),
@@ -141,7 +147,7 @@ def test_a_header_may_be_empty_and_hold_spaces_inside() -> None:
         ({"headers": {"X-A": "S3CR3T {{ alrt.content }}"}}, "unknown name 'alrt'; did you mean 'alert'?"),
         ({"headers": {"X-A": "S3CR3T {{ vars.key | upper }}"}}, "a secret can only be written as it is"),
         ({"headers": {"X-A": "S3CR3T {% set x = 1 %}"}}, "nothing can be assigned"),
-        ({"headers": {"Webhook-Id": "{{ alert.id }}"}}, "is set by hookplugin or by HTTP itself"),
+        ({"headers": {"Webhook-Id": "{{ alert.id }}"}}, "the header 'Webhook-Id' is reserved"),
         ({"headers": {"X-A": "{{ alert.id }}", "x-a": "S3CR3T"}}, "stands here twice"),
         ({"headers": {"authorization": "{{ vars.key }}"}, "auth": {"bearer": "S3CR3T"}}, "exclude each other"),
     ],

@@ -18,8 +18,11 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 from werkzeug import Request
 
+from hookplugin.delivery.exchange import MAX_ANSWER
+from hookplugin.delivery.guard import ANYWHERE, Guard
 from hookplugin.delivery.receiver import Receiver
-from hookplugin.delivery.sender import MAX_ANSWER, Sender, Sessions
+from hookplugin.delivery.sender import Sender
+from hookplugin.delivery.session import Sessions
 from hookplugin.version import __version__
 from hookspecs import Body, Outcome, Reason
 
@@ -34,7 +37,7 @@ ENCODED = base64.b64encode(b"S3CR3T-USER:S3CR3T word").decode()
 
 
 def sender(url: str, **settings: Any) -> Sender:
-    return Sender(Receiver.model_validate({"name": "r", "url": url, **settings}), Sessions(tls=False))
+    return Sender(Receiver.model_validate({"name": "r", "url": url, **settings}), Sessions(Guard(ANYWHERE)))
 
 
 def sent(server: HTTPServer) -> list[Request]:

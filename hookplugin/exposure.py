@@ -1,0 +1,74 @@
+"""Exposure: what a configuration leaves open to others, told at each start and by `hookplugin check`."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from hookplugin.config import Config
+from hookplugin.delivery.receiver import Receiver
+from hookplugin.document import Document
+from hookplugin.problems import Problem
+from hookplugin.references import FileSecret
+
+_log = logging.getLogger("hookplugin")
+_OTHERS_READ: Final = 0o004
+_SECRET_HEADER: Final = re.compile(r"auth|token|key|secret|password|cookie", re.IGNORECASE)
+
+
+def exposures(config: Config, document: Document) -> Iterator[Problem]:
+    """Find receivers that need not prove who they are, and secrets that everybody on the machine can read."""
+    for index, receiver in enumerate(config.receivers):
+        if not receiver.tls.verify:
+            message = f"{receiver.name!r} need not prove who it is: anyone on the way can read and answer; name its ca"
+            yield Problem(("receivers", index, "tls", "verify"), message)
+    if document.text is not None and (mode := _open_mode(Path(document.name))):
+        holders = ", ".join(repr(receiver.name) for receiver in config.receivers if _is_plain(receiver))
+        if holders:
+            yield Problem((), f"everybody on this machine can read this file (mode {mode}), and secrets of {holders}")
+    told: set[Path] = set()
+    for index, receiver in enumerate(config.receivers):
+        for path in _files(receiver):
+            if path not in told and (mode := _open_mode(path)):
+                told.add(path)
+                message = f"everybody on this machine can read the secret in {str(path)!r} (mode {mode}); chmod o-r"
+                yield Problem(("receivers", index), message)
+
+
+def log_exposures(config: Config, document: Document) -> None:
+    """Log what is left open."""
+    for line in document.locate(exposures(config, document)):
+        _log.warning("%s", line)
+
+
+def _open_mode(path: Path) -> str | None:
+    """Return the mode of a file that others can read; none if they cannot, or it is not there."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    return f"{mode & 0o7777:04o}" if mode & _OTHERS_READ else None
+
+
+def _is_plain(receiver: Receiver) -> bool:
+    """Say whether a secret of a receiver stands in the configuration itself."""
+    proxy = receiver.proxy
+    secrets = (
+        *(value for name, value in receiver.headers.items() if _SECRET_HEADER.search(name)),
+        *(receiver.auth.passwords if receiver.auth else ()),
+        *receiver.secret,
+        *receiver.vars.values(),
+        proxy if proxy and "@" in proxy.get_secret_value() else None,
+    )
+    return any(type(secret) is SecretStr for secret in secrets)
+
+
+def _files(receiver: Receiver) -> Iterable[Path]:
+    secrets = (receiver.url, *receiver.secrets)
+    keys = (receiver.tls.key or receiver.tls.certificate,) if receiver.tls.certificate else ()
+    return (*(secret.path for secret in secrets if isinstance(secret, FileSecret)), *filter(None, keys))
