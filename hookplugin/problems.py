@@ -20,6 +20,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 _KEY: Final = re.compile(r"[\w. -]{1,64}")
 _TOKEN: Final = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}")
+"""What is too long, and too mixed, to be a word or a name: it may be a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Problem:
 
     def __str__(self) -> str:
         """Write the problem without a line number."""
-        message = hidden(self.message)
+        message = _TOKEN.sub("?", self.message)
         return f"{path_text(self.path)}: {message}" if self.path else message
 
 
@@ -57,11 +58,6 @@ def path_text(path: Path) -> str:
 def shown(key: str) -> str:
     """Return a key as it may be shown: where a space is missing behind a colon, a key has swallowed a secret."""
     return key if _KEY.fullmatch(key) and not _TOKEN.search(key) else "?"
-
-
-def hidden(text: str) -> str:
-    """Return a message without what is too long, and too mixed, to be a word or a name: it may be a secret."""
-    return _TOKEN.sub("?", text)
 
 
 def shown_path(path: pathlib.Path) -> str:

@@ -61,7 +61,7 @@ class FileSecret(SecretStr):
         self._checks = (*self._checks, check)
 
     def _read_again(self, stamp: Stamp) -> None:
-        self._stamp = stamp if is_settled(stamp) else None
+        self._stamp = stamp if _is_settled(stamp) else None
         try:
             found = _read_file(self.path)
             for check in (_not_empty, *self._checks):
@@ -82,7 +82,7 @@ def stamp_of(path: Path) -> Stamp:
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 
-def is_settled(stamp: Stamp) -> bool:
+def _is_settled(stamp: Stamp) -> bool:
     """Say whether another change of the file would leave another stamp: clocks of file systems are coarse."""
     return stamp is None or abs(time.time() - stamp[0] / 1e9) > _UNSETTLED
 

@@ -14,6 +14,9 @@ from hookplugin.problems import nearest
 
 SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
+VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+"""Printable ASCII without spaces."""
+
 _RATE: Final = re.compile(r"(\d{1,6})\s*/\s*([smh])", re.ASCII)
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 

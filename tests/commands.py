@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeAlias
 
 COMMAND: Final = Path(sys.executable).with_name("hookplugin")
+PATIENCE: Final = 30.0  # seconds until a test gives up; nothing waits that long
 LONGEST: Final = 60  # seconds that a command may take
 STREAMS: Final = ("stdin", "stdout", "stderr")
 
@@ -52,6 +54,22 @@ def forked_commands() -> Iterator[RunIn]:
             yield run
         finally:
             nursery.kill()
+
+
+@contextmanager
+def working(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a worker; one that hangs is killed."""
+    command = [str(COMMAND), "worker", *options]
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
+        guard = threading.Timer(PATIENCE, process.kill)
+        guard.start()
+        try:
+            yield process
+        finally:
+            guard.cancel()
+            process.kill()
 
 
 def _nurse() -> None:

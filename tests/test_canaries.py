@@ -13,9 +13,7 @@ import shlex
 import shutil
 import signal
 import ssl
-import subprocess
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +32,7 @@ import faults
 import pytest
 import trustme
 import yaml
-from commands import COMMAND, RunIn, forked_commands
+from commands import PATIENCE, RunIn, forked_commands, working
 from faults import Peer, Script, receiving
 from pydantic import BaseModel, ValidationError
 from rich.pretty import pretty_repr
@@ -61,7 +59,6 @@ KINDS: Final = ("literal", "env", "file")
 WAYS: Final = ("bearer", "basic", "oauth", "proxied")
 FORMS: Final = ("", " --json")
 CONTENT: Final = "the disk of db1 is 95% full"
-PATIENCE: Final = 30.0  # seconds until a test gives up; nothing waits that long
 
 
 def payload(number: int) -> bytes:
@@ -511,7 +508,7 @@ def _work(shell: Shell, file: Path, wire: Wire) -> None:
         wire.arrived.get()
     forms = "worker", "worker --json --config json.yaml"
     with ExitStack() as stack:
-        workers = [stack.enter_context(working(shell.folder, form)) for form in forms]
+        workers = [stack.enter_context(working(shell.folder, *form.split()[1:])) for form in forms]
         hooks = 0
         while hooks < 2 * len(EVERYBODY):
             hooks += not wire.arrived.get(timeout=PATIENCE).is_for_a_token
@@ -524,20 +521,6 @@ def _work(shell: Shell, file: Path, wire: Wire) -> None:
             out, err = worker.communicate()
             shell.outputs |= {f"{form} > out": out, f"{form} > err": err}
             assert worker.returncode == 0
-
-
-@contextmanager
-def working(folder: Path, command: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a worker; one that hangs is killed."""
-    words = [str(COMMAND), *command.split()]
-    with subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        guard = threading.Timer(PATIENCE, process.kill)
-        guard.start()
-        try:
-            yield process
-        finally:
-            guard.cancel()
-            process.kill()
 
 
 def change(path: Path, old: str, new: str) -> None:

@@ -109,7 +109,7 @@ def _warnings(plugins: Plugins, config: Config) -> Iterator[Problem]:
             yield Problem(("receivers", index, "url"), f"{BLOCKED}; see network")
     for index, strategy in enumerate(config.strategies):
         for contradiction in contradictions(strategy):
-            yield Problem(("strategies", index), f"{contradiction}")
+            yield Problem(("strategies", index), contradiction)
     for status in plugins.statuses:
         if status.state == "failed":
             yield Problem((), f"the plugin {status.name!r} is off: {status.reason}")

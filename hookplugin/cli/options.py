@@ -10,6 +10,9 @@ from typing import Annotated, Final, TypeAlias
 
 import typer
 
+from hookplugin.config import Config
+from hookplugin.delivery.receiver import Receiver
+from hookplugin.problems import nearest
 from hookplugin.sources import PayloadError, SourceError, UnknownSourceError, read_alerts
 from hookplugin.values import parse_duration
 from hookspecs import Alert, Context
@@ -74,6 +77,20 @@ WaitOption: TypeAlias = Annotated[
         "--wait", help="How long to wait for outcomes.", parser=_seconds, metavar="DURATION", show_default="30s"
     ),
 ]
+
+
+def receiver_named(config: Config, name: str) -> Receiver:
+    """Return a receiver of a configuration.
+
+    Raises:
+        CommandError: it has none of that name.
+
+    """
+    receivers = {one.name: one for one in config.receivers}
+    if name not in receivers:
+        message = f"unknown receiver {name!r}{nearest(name, receivers)}"
+        raise CommandError(message)
+    return receivers[name]
 
 
 def read_payload(name: str) -> bytes:

@@ -10,12 +10,11 @@ import typer
 from rich.markup import escape
 
 from hookplugin.assembly import rehearse
-from hookplugin.cli.options import CommandError, ConfigOption, JsonOption
+from hookplugin.cli.options import ConfigOption, JsonOption, receiver_named
 from hookplugin.cli.output import console, print_json
 from hookplugin.config import find_file, open_document
 from hookplugin.delivery.deliverer import outcome_text
 from hookplugin.outbox.rows import Claimed
-from hookplugin.problems import nearest
 from hookplugin.webhook import deliverer_of
 from hookspecs import Alert, Delivery
 
@@ -31,11 +30,7 @@ def send_test(
 ) -> None:
     """Send one marked alert to a receiver, once, past strategies and outbox."""
     with rehearse(open_document(find_file(config))) as (plugins, checked):
-        found = next((one for one in checked.receivers if one.name == receiver), None)
-        if found is None:
-            names = [one.name for one in checked.receivers]
-            message = f"unknown receiver {receiver!r}{nearest(receiver, names)}"
-            raise CommandError(message)
+        found = receiver_named(checked, receiver)
         delivery = Delivery(id=f"test{secrets.token_hex(12)}", alert=ALERT, receiver=receiver, body=found.body)
         claimed = Claimed(delivery.id, (delivery,), expires=inf)
         outcome = deliverer_of(checked, plugins.context).deliver(claimed).outcome

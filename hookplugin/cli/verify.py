@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from hookplugin.assembly import assemble
-from hookplugin.cli.options import CommandError, ConfigOption, JsonOption, read_payload
+from hookplugin.cli.options import CommandError, ConfigOption, JsonOption, read_payload, receiver_named
 from hookplugin.cli.output import clean, console, print_json
 from hookplugin.config import find_file, open_document
 from hookplugin.delivery.signing import SIGNERS, SignerChoice, scheme_of
@@ -71,11 +71,7 @@ def verify(  # noqa: PLR0913, PLR0917 - options of the command line
 
 def _of_receiver(name: str, config: Path | None) -> tuple[SignerChoice, tuple[str, ...], Mapping[str, Signer]]:
     plugins, checked = assemble(open_document(find_file(config)))
-    receivers = {one.name: one for one in checked.receivers}
-    if name not in receivers:
-        message = f"unknown receiver {name!r}{nearest(name, receivers)}"
-        raise CommandError(message)
-    found = receivers[name]
+    found = receiver_named(checked, name)
     if not found.is_signed:
         message = f"requests to {name!r} are not signed; write secret: {{file: PATH}}"
         raise CommandError(message)

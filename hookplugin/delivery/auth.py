@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Annotated, Final, Self
@@ -13,9 +12,9 @@ from pydantic import AfterValidator, SecretStr, model_validator
 
 from hookplugin.delivery.url import Url
 from hookplugin.references import Secret, checked
+from hookplugin.values import VISIBLE
 from hookspecs.frozen import Frozen, FrozenDict
 
-_PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
 _GRANT: Final = frozenset({"grant_type", "scope", "client_id", "client_secret"})
 
 
@@ -26,7 +25,7 @@ def check_token(token: str) -> None:
         ValueError: it cannot.
 
     """
-    if not _PRINTABLE.fullmatch(token):
+    if not VISIBLE.fullmatch(token):
         message = "should be printable ASCII without spaces"
         raise ValueError(message)
 

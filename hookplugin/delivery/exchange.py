@@ -105,9 +105,9 @@ def exchange(sessions: Sessions, request: WireRequest, timeout: Timeout, deadlin
     limits = (timeout.connect, timeout.read)
     try:
         answer = session.send(prepared, stream=True, timeout=limits, allow_redirects=False, proxies=session.proxies)
+    except MemoryError:
+        raise
     except Exception as error:
-        if isinstance(error, MemoryError):
-            raise
         raise ExchangeError(*classify(error)) from error
     with answer:
         if is_forwarded and answer.status_code == 407:

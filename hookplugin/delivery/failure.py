@@ -22,11 +22,7 @@ _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")  # as http.cli
 def classify(error: Exception) -> tuple[Reason, str]:
     """Return the class of what `requests` raised, and what to tell people."""
     causes = list(_causes(error))
-    found = (
-        next(filter(None, map(_decisive, causes)), None)
-        or next(filter(None, map(_timeout, causes)), None)
-        or next(filter(None, map(_telling, causes)), None)
-    )
+    found = next(filter(None, (look(cause) for look in (_decisive, _timeout, _telling) for cause in causes)), None)
     if found is None and not isinstance(error, (HTTPError, OSError)):
         found = Reason.failed, "the request cannot be written"
     reason, detail = found or (Reason.connection, _BROKEN)

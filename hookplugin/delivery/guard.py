@@ -6,7 +6,6 @@ The cloud's metadata and link-local addresses are never reachable: what answers 
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator
 
+from hookplugin.delivery.lock import ProcessLock
 from hookspecs.frozen import Frozen
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
@@ -184,7 +184,7 @@ class Guard:
         self._proxied: Final = network.model_copy(update={"private": "allow"})
         self._look_up: Final = look_up
         self._pending: Final[dict[tuple[str, int], _Pending]] = {}
-        self._locks: Final[dict[int, threading.Lock]] = {}
+        self._lock: Final = ProcessLock()
 
     def addresses(self, host: str, port: int, seconds: float, *, proxy: bool = False) -> Sequence[Found]:
         """Return the addresses of a host, in the order in which they are to be tried; it is looked up once.
@@ -223,7 +223,7 @@ class Guard:
         """
         if _is_numeric(host):
             return self._look_up(host, port)
-        with self._locks.setdefault(os.getpid(), threading.Lock()):  # another process's may be held for ever
+        with self._lock.here:
             pending = self._pending.get((host, port))
             # what is over is not told again; a thread is dead in a forked child, too
             if pending is None or pending.over.is_set() or not pending.thread.is_alive():

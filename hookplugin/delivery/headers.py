@@ -35,6 +35,7 @@ RESERVED: Final[Mapping[str, str]] = {
 }
 """Why nobody else may set these headers."""
 
+_RULE: Final = f"should be printable ASCII without space around it, at most {LONGEST} characters"
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token (RFC 9110, 5.6.2)
 _VALUE: Final = re.compile(r"([\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?)?")
 
@@ -66,8 +67,7 @@ def check_value(value: str) -> None:
 
     """
     if not is_header(value):
-        message = f"should be printable ASCII without space around it, at most {LONGEST} characters"
-        raise ValueError(message)
+        raise ValueError(_RULE)
 
 
 def _read(value: object, info: ValidationInfo) -> SecretStr | Template:
@@ -99,7 +99,7 @@ def _problems(headers: Mapping[str, SecretStr | Template]) -> Iterator[Problem]:
         if trouble := trouble_with_name(name):
             yield Problem((name,), trouble)
         elif isinstance(value, SecretStr) and not is_header(value.get_secret_value()):
-            yield Problem((name,), f"the value of {name!r} should be printable ASCII, at most {LONGEST} characters")
+            yield Problem((name,), f"the value of {name!r} {_RULE}")
         if name.lower() in met:
             yield Problem((name,), "a header stands here twice; upper and lower case are the same")
         met.add(name.lower())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error
 from hookplugin.bodies.secret import FORM
 from hookplugin.delivery.auth import OAuth2, check_token
 from hookplugin.delivery.exchange import Answer, ExchangeError
+from hookplugin.delivery.lock import ProcessLock
 from hookspecs import Reason, WireRequest
 
 _EARLY: Final = 30.0  # seconds before its end at which a token is replaced, if it lasts for long enough
@@ -48,7 +47,7 @@ class Tokens:
         self._settings: Final = settings
         self._clock: Final = clock
         self._token: Token | None = None
-        self._locks: Final[dict[int, threading.Lock]] = {}
+        self._lock: Final = ProcessLock()
 
     def get(self, post: Post, seconds: float) -> tuple[Token, bool]:
         """Return a token, and whether it is a new one.
@@ -64,7 +63,7 @@ class Tokens:
         known = self._token
         if known and self._clock() < known.replaced:
             return known, False
-        lock = self._locks.setdefault(os.getpid(), threading.Lock())  # another process's may be held for ever
+        lock = self._lock.here
         if not lock.acquire(timeout=max(seconds, 0.0)):
             return self._last_resort(ExchangeError(Reason.timeout, "no token in time")), False
         try:

@@ -7,8 +7,8 @@ from typing import Annotated, Final, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from hookplugin.references import Secret, checked
+from hookplugin.values import VISIBLE
 
-_PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
 _AUTHORITY: Final = re.compile(r"(.*@)?([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")  # urllib3 would decode %
 _PARTS: Final = re.compile(r"([^:]+://[^/?#]*)([^#]*)")  # origin and target; a fragment is never sent
 
@@ -27,7 +27,7 @@ def shown_url(url: str) -> str:
 
 
 def _split(url: str) -> SplitResult:
-    if not _PRINTABLE.fullmatch(url) or "\\" in url:
+    if not VISIBLE.fullmatch(url) or "\\" in url:
         message = "should be printable ASCII without spaces or backslashes; percent-encode the rest"
         raise ValueError(message)
     try:

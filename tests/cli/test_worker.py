@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+from commands import PATIENCE, working
 from pytest_httpserver import HTTPServer
 from storing import accept
 from werkzeug import Request, Response
@@ -25,23 +26,6 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 Arrivals = SimpleQueue[tuple[str, str]]
 
 BEGUN = "hookplugin.yaml: delivering what waits; SIGHUP reloads, SIGTERM ends\n"
-PATIENCE = 30.0  # seconds until a test gives up; nothing waits that long
-
-
-@contextmanager
-def working(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a worker; one that hangs is killed."""
-    command = [str(Path(sys.executable).with_name("hookplugin")), "worker", *options]
-    with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
-    ) as process:
-        guard = threading.Timer(PATIENCE, process.kill)
-        guard.start()
-        try:
-            yield process
-        finally:
-            guard.cancel()
-            process.kill()
 
 
 @pytest.fixture

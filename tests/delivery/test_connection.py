@@ -102,18 +102,19 @@ def attempt(
     return outcome
 
 
+def each(*kinds: tuple[dict[str, Script], Reason]) -> list[Any]:
+    """Return every fault of these kinds, with the reason that its kind has."""
+    return [pytest.param(script, reason, id=name) for scripts, reason in kinds for name, script in scripts.items()]
+
+
 @pytest.mark.parametrize(
     ("script", "reason"),
-    [
-        pytest.param(script, reason, id=name)
-        for scripts, reason in (
-            (faults.UNFINISHED, Reason.timeout),
-            (faults.BROKEN, Reason.connection),
-            (faults.NOT_HTTP, Reason.invalid_answer),
-            (faults.ODD_REDIRECTS, Reason.redirect),
-        )
-        for name, script in scripts.items()
-    ],
+    each(
+        (faults.UNFINISHED, Reason.timeout),
+        (faults.BROKEN, Reason.connection),
+        (faults.NOT_HTTP, Reason.invalid_answer),
+        (faults.ODD_REDIRECTS, Reason.redirect),
+    ),
 )
 def test_a_fault_ends_in_time_with_its_reason(script: Script, reason: Reason, server: Server) -> None:
     scheme, tls = server
@@ -189,15 +190,11 @@ def test_a_name_that_nobody_knows_is_a_failed_connection() -> None:
 
 @pytest.mark.parametrize(
     ("script", "reason"),
-    [
-        pytest.param(script, reason, id=name)
-        for scripts, reason in (
-            (faults.UNFINISHED_HANDSHAKES, Reason.timeout),
-            (faults.BROKEN_HANDSHAKES, Reason.connection),
-            (faults.NO_HANDSHAKES, Reason.tls),
-        )
-        for name, script in scripts.items()
-    ],
+    each(
+        (faults.UNFINISHED_HANDSHAKES, Reason.timeout),
+        (faults.BROKEN_HANDSHAKES, Reason.connection),
+        (faults.NO_HANDSHAKES, Reason.tls),
+    ),
 )
 def test_a_handshake_that_fails_ends_in_time_with_its_reason(script: Script, reason: Reason) -> None:
     with receiving(script) as receiver:

@@ -982,7 +982,7 @@ def proxied(tls: ssl.SSLContext | None = None) -> Iterator[tuple[Proxy, int, Rec
         ("http", "?a=b", "/?a=b"),
         ("http", "/a/../b/./c//d?q={x}&q=%7e+%zz#part", "/a/../b/./c//d?q={x}&q=%7e+%zz"),
         ("http", "/http://elsewhere.example/", "/http://elsewhere.example/"),
-        pytest.param("HTTP", "/hook", "/hook"),
+        ("HTTP", "/hook", "/hook"),
     ],
 )
 def test_a_private_proxy_is_reached_and_told_the_whole_target_as_it_was_written(
