@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self, TypeAlias
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, model_validator
 
 from hookplugin.bodies.model import BodyTemplate
-from hookplugin.delivery.auth import Auth, Basic, OAuth2
+from hookplugin.delivery.auth import Auth, Basic, OAuth2, check_token
 from hookplugin.delivery.guard import ANYWHERE, Network
 from hookplugin.delivery.receiver import Batch, Defaults, Receiver, Retry, Timeout
-from hookplugin.delivery.signing import SignerChoice
+from hookplugin.delivery.signing import SignerChoice, check_filled
 from hookplugin.delivery.tls import Tls
 from hookplugin.document import ConfigError, Document, read_document
 from hookplugin.outbox.opening import MEMORY, Durability
 from hookplugin.problems import Path as KeyPath
 from hookplugin.problems import problems_of
+from hookplugin.references import Secret, checked
 from hookplugin.strategy.model import Strategy
-from hookplugin.values import Duration, Name, Zone, base_directory
+from hookplugin.values import Duration, Name, Zone, base_directory, one_or_more
 from hookspecs import Priority
 from hookspecs.alert import PriorityField
 from hookspecs.frozen import Frozen, FrozenDict, freeze
@@ -59,6 +60,27 @@ class Keep(Frozen):
     dead: Duration = 14 * 86400.0
 
 
+class User(Basic):
+    """Hold a user who may send alerts, and the password that shows it."""
+
+    password: Annotated[Secret, checked(check_filled)]
+
+
+class Serve(Frozen):
+    """Say who may send alerts to `hookplugin serve`, and read its metrics: whoever shows one of these."""
+
+    bearer: Annotated[
+        tuple[Annotated[Secret, checked(check_token)], ...], BeforeValidator(one_or_more), Field(min_length=1)
+    ] = ()
+    """Tokens; several while one is rotated."""
+    basic: Annotated[tuple[User, ...], BeforeValidator(one_or_more), Field(min_length=1)] = ()
+
+    @property
+    def passwords(self) -> tuple[SecretStr, ...]:
+        """Return what proves who somebody is."""
+        return (*self.bearer, *(user.password for user in self.basic))
+
+
 class Config(Frozen):
     """Hold a whole configuration; `Host` takes one, a dict of the same keys, or a YAML file."""
 
@@ -80,6 +102,7 @@ class Config(Frozen):
     plugins: PluginChoice = PluginChoice()
     network: Network = ANYWHERE
     """Which addresses receivers may have."""
+    serve: Serve = Serve()
 
     @model_validator(mode="after")
     def _fill_in_defaults(self) -> Self:
@@ -99,6 +122,7 @@ _MODELS: Final[Mapping[str, type[Frozen]]] = {
     "plugins": PluginChoice,
     "receivers": Receiver,
     "retry": Retry,
+    "serve": Serve,
     "signer": SignerChoice,
     "strategies": Strategy,
     "timeout": Timeout,

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from hookplugin.config import Config
 from hookplugin.delivery.receiver import Receiver
 from hookplugin.document import Document
+from hookplugin.problems import Path as KeyPath
 from hookplugin.problems import Problem
 from hookplugin.references import FileSecret
 
@@ -28,16 +29,21 @@ def exposures(config: Config, document: Document) -> Iterator[Problem]:
             message = f"{receiver.name!r} need not prove who it is: anyone on the way can read and answer; name its ca"
             yield Problem(("receivers", index, "tls", "verify"), message)
     if document.text is not None and (mode := _open_mode(Path(document.name))):
-        holders = ", ".join(repr(receiver.name) for receiver in config.receivers if _is_plain(receiver))
-        if holders:
+        names = [receiver.name for receiver in config.receivers if _is_plain(receiver)]
+        names += ["serve"] if any(type(secret) is SecretStr for secret in config.serve.passwords) else []
+        if holders := ", ".join(map(repr, names)):
             yield Problem((), f"everybody on this machine can read this file (mode {mode}), and secrets of {holders}")
     told: set[Path] = set()
-    for index, receiver in enumerate(config.receivers):
-        for path in _files(receiver):
+    places: list[tuple[KeyPath, Iterable[Path]]] = [
+        *((("receivers", index), _files(receiver)) for index, receiver in enumerate(config.receivers)),
+        (("serve",), _files_of(config.serve.passwords)),
+    ]
+    for where, paths in places:
+        for path in paths:
             if path not in told and (mode := _open_mode(path)):
                 told.add(path)
                 message = f"everybody on this machine can read the secret in {str(path)!r} (mode {mode}); chmod o-r"
-                yield Problem(("receivers", index), message)
+                yield Problem(where, message)
 
 
 def log_exposures(config: Config, document: Document) -> None:
@@ -69,6 +75,9 @@ def _is_plain(receiver: Receiver) -> bool:
 
 
 def _files(receiver: Receiver) -> Iterable[Path]:
-    secrets = (receiver.url, *receiver.secrets)
     keys = (receiver.tls.key or receiver.tls.certificate,) if receiver.tls.certificate else ()
-    return (*(secret.path for secret in secrets if isinstance(secret, FileSecret)), *filter(None, keys))
+    return (*_files_of((receiver.url, *receiver.secrets)), *filter(None, keys))
+
+
+def _files_of(secrets: Iterable[SecretStr]) -> list[Path]:
+    return [secret.path for secret in secrets if isinstance(secret, FileSecret)]

@@ -158,20 +158,24 @@ class Host:
         accepted, suppressed, refused, durable = [], [], [], self.durable and not storage
         for alert, answers, proposals in fired:
             deliveries = [delivery for one in answers for delivery in one.value or ()]
-            reasons = [f"the plugin {one.plugin!r} failed: {describe(one.error)}" for one in answers if one.error]
+            reasons = [
+                (f"the plugin {one.plugin!r} failed: {describe(one.error)}", one.plugin == OUR_PLUGIN)
+                for one in answers
+                if one.error
+            ]
             held = [] if self._webhook else [Held(f"the plugin {OUR_PLUGIN!r} is off, and no other took it")]
             for proposal in proposals:
                 if entry := proposal.entry:
                     deliveries += entry.deliveries
                     durable = durable and entry.durable
-                    reasons += [entry.refused] if entry.refused else []
+                    reasons += [(entry.refused, True)] if entry.refused else []
                     held += () if entry.refused else entry.held
                 elif storage and proposal.matters:
-                    reasons.append(storage)
+                    reasons.append((storage, True))
                 else:
                     held.append(UNMATCHED)
             accepted += deliveries
-            refused += [Unsent(alert=alert, reason=reason) for reason in reasons]
+            refused += [Unsent(alert=alert, reason=reason, retry=retry) for reason, retry in reasons]
             suppressed += [
                 Unsent(alert=alert, reason=one.reason, receiver=one.receiver)
                 for one in held
@@ -185,10 +189,10 @@ class Host:
         )
 
     def receive(self, source: str, payload: object) -> Receipt:
-        """Parse a foreign payload, and fire all its alerts.
+        """Parse a foreign payload, and fire all its alerts; what of it cannot be read is refused.
 
         Args:
-            source: the name of a source: `json`, `hertzbeat`, `alertmanager`, or what plugins offer.
+            source: the name of a source, ours or a plugin's.
             payload: as it came, bytes or text, or parsed JSON.
 
         Raises:
@@ -198,12 +202,12 @@ class Host:
 
         """
         try:
-            alerts = read_alerts(source, payload, self.context)
+            reading = read_alerts(source, payload, self.context)
         except SourceError as error:
             if self._strict:
                 raise error.cause from None
             return Receipt(refused=(Unsent(alert=None, reason=str(error)),))
-        return self.fire_all(alerts)
+        return self.fire_all(reading.alerts).refusing(reading.problems)
 
     def explain(self, alert: Alert, at: datetime | None = None) -> Explanation:
         """Say who would hear of an alert, who would not, and why; nothing is stored or sent.
@@ -231,21 +235,33 @@ class Host:
 
         """
         with self._reloading:
-            given = self._source if config is None else config
-            document = open_document(given)
-            if not isinstance(given, (str, os.PathLike)):  # the process may have gone elsewhere
-                document = replace(document, directory=self._directory)
-            checked = self._as_told(resolve(document, self._plugins.offered), document)
-            fixed = [key for key in _FIXED if getattr(checked, key) != getattr(self._config, key)]
-            if fixed:
-                message = "cannot change while the host runs; start it anew"
-                raise ConfigError(document.locate(Problem((key,), message) for key in fixed))
-            context = self._plugins.context_of(checked)
-            if self._webhook:
-                self._webhook.reload(checked, context)
-            self._plugins.reconfigure(context, checked)
-            self._config = checked
-            log_exposures(checked, document)
+            try:
+                self._take(config)
+            except ConfigError:
+                self._count_reload("failure")
+                raise
+            self._count_reload("success")
+
+    def _take(self, config: ConfigInput | None) -> None:
+        given = self._source if config is None else config
+        document = open_document(given)
+        if not isinstance(given, (str, os.PathLike)):  # the process may have gone elsewhere
+            document = replace(document, directory=self._directory)
+        checked = self._as_told(resolve(document, self._plugins.offered), document)
+        fixed = [key for key in _FIXED if getattr(checked, key) != getattr(self._config, key)]
+        if fixed:
+            message = "cannot change while the host runs; start it anew"
+            raise ConfigError(document.locate(Problem((key,), message) for key in fixed))
+        context = self._plugins.context_of(checked)
+        if self._webhook:
+            self._webhook.reload(checked, context)
+        self._plugins.reconfigure(context, checked)
+        self._config = checked
+        log_exposures(checked, document)
+
+    def _count_reload(self, outcome: str) -> None:
+        if self._webhook:
+            self._webhook.store.count("reloads", outcome)
 
     def resume(self) -> None:
         """Deliver what other processes have left in the outbox; this starts threads."""

@@ -48,16 +48,19 @@ def call_each(
     hook: str,
     arguments: Callable[[str], Mapping[str, Any]],
     read: Callable[[Any], Value],
+    *,
+    log: bool = True,
 ) -> list[Answer[Value]]:
     """Call a hook of one plugin after the other, in the order of their names.
 
-    A failure is logged and answered; it never stops the others.
+    A failure is answered; it never stops the others.
 
     Args:
         manager: that the plugins are registered with.
         hook: the name of the hook.
         arguments: makes the arguments for a plugin, by its name.
         read: checks and converts what a plugin returned; an iterator may fail in here, half way through.
+        log: whether failures are logged, too.
 
     """
     implementations = getattr(manager.hook, hook).get_hookimpls()
@@ -73,7 +76,8 @@ def call_each(
             answers.append(Answer(name, read(value)))
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises, the others still run
             contain(error)
-            _log.warning("the plugin %r failed in %s: %s", name, hook, describe(error))
+            if log:
+                _log.warning("the plugin %r failed in %s: %s", name, hook, describe(error), extra={"plugin": name})
             answers.append(Answer(name, error=error))
     return answers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pluggy
 
@@ -17,9 +17,11 @@ from hookplugin.delivery.signing import SIGNERS
 from hookplugin.discovery import PluginStatus
 from hookplugin.isolation import Answer, call_each, describe, raise_together
 from hookplugin.resolution import Offered
-from hookplugin.sources import SOURCES
+from hookplugin.sources import RESENDING, SOURCES
 from hookspecs import Alert, Context, Delivery, Outcome, Registry
 from hookspecs.frozen import FrozenDict
+
+Value = TypeVar("Value")
 
 _log = logging.getLogger("hookplugin")
 
@@ -47,7 +49,7 @@ class Plugins:
         self.registry: Final = Registry()
         self.context = Context()
         for name, parse in SOURCES.items():
-            self.registry.source(name, parse)
+            self.registry.source(name, parse, resends=name in RESENDING)
 
     @property
     def statuses(self) -> tuple[PluginStatus, ...]:
@@ -74,7 +76,9 @@ class Plugins:
 
         """
         scratch = self._offered
-        answers = self._call("alert_register", lambda name: {"registry": scratch.setdefault(name, Registry())})
+        answers = self._call(
+            "alert_register", lambda name: {"registry": scratch.setdefault(name, Registry())}, log=False
+        )
         for index, answer in enumerate(answers):
             error = answer.error or self._merge(answer.plugin, scratch[answer.plugin])
             if error is None:
@@ -102,7 +106,7 @@ class Plugins:
         for name, plugin in self._manager.list_name_plugin():
             settings = config if plugin is webhook else config.plugins.settings.get(name, FrozenDict())
             self._contexts[name] = self.context.with_settings(settings)
-        answers = self._call("alert_configure", lambda name: {"context": self._contexts[name]})
+        answers = self._call("alert_configure", lambda name: {"context": self._contexts[name]}, log=False)
         for answer in answers:
             if answer.error is not None:
                 if self._manager.get_plugin(answer.plugin) is webhook:
@@ -125,12 +129,13 @@ class Plugins:
 
     def fired(self, alert: Alert) -> list[Answer[tuple[Delivery, ...]]]:
         """Let each plugin take an alert; return what each accepted."""
-        return call_each(
+        answers = call_each(
             self._manager,
             "alert_fired",
             lambda name: {"alert": alert, "context": self._contexts[name]},
             _deliveries,
         )
+        return self._count(answers, "alert_fired")
 
     def delivered(self, delivery: Delivery, outcome: Outcome) -> None:
         """Tell each plugin of a final outcome; a failure is only logged, nobody is there to catch it."""
@@ -148,8 +153,18 @@ class Plugins:
         """
         self._check(self._call("alert_shutdown", lambda name: {"context": self._contexts[name]}), "alert_shutdown")
 
-    def _call(self, hook: str, arguments: Callable[[str], Mapping[str, Any]]) -> list[Answer[None]]:
-        return call_each(self._manager, hook, arguments, lambda _: None)
+    def _call(
+        self, hook: str, arguments: Callable[[str], Mapping[str, Any]], *, log: bool = True
+    ) -> list[Answer[None]]:
+        return self._count(call_each(self._manager, hook, arguments, lambda _: None, log=log), hook)
+
+    def _count(self, answers: list[Answer[Value]], hook: str) -> list[Answer[Value]]:
+        """Count failures, where there is an outbox to count them in."""
+        ours = webhook.webhook_of(self.context)
+        for answer in answers:
+            if answer.error is not None and ours:
+                ours.store.count("plugin_failures", answer.plugin, hook)
+        return answers
 
     def _merge(self, plugin: str, offers: Registry) -> Exception | None:
         ours = {*(("renderer", name) for name in PRESETS), *(("signer", name) for name in SIGNERS)}
@@ -166,7 +181,7 @@ class Plugins:
         """Take a plugin off: one that is half ready would fail at each alert."""
         self._update(plugin, state="failed", reason=reason, offers=())
         self._manager.unregister(name=plugin)
-        _log.warning("the plugin %r is off: %s", plugin, reason)
+        _log.warning("the plugin %r is off: %s", plugin, reason, extra={"plugin": plugin})
 
     def _update(self, plugin: str, **changes: Any) -> None:  # noqa: ANN401 - the fields of PluginStatus
         for index, status in enumerate(self._statuses):

@@ -84,15 +84,18 @@ def nearest(word: object, allowed: Iterable[str], otherwise: str | None = None) 
     return f"; there is {', '.join(names)}" if names else "; there is none"
 
 
-def problems_of(error: ValidationError, keys_at: Callable[[Path], Iterable[str]]) -> list[Problem]:
+def problems_of(
+    error: ValidationError, keys_at: Callable[[Path], Iterable[str]], most: int | None = None
+) -> list[Problem]:
     """Translate pydantic's errors for people.
 
     Args:
         error: what pydantic raised.
         keys_at: returns the keys that are allowed where a path leads.
+        most: how many are translated, for what a stranger has sent; all if none.
 
     """
-    errors = error.errors(include_url=False, include_input=True)
+    errors = error.errors(include_url=False, include_input=True)[:most]
     around = {details["loc"][:-1] for details in errors}  # of a list that is too short only for its wrong items
     return [
         problem

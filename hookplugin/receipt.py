@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Self
+
 from hookspecs import Alert, Delivery
 from hookspecs.frozen import Frozen
 
@@ -13,6 +16,8 @@ class Unsent(Frozen):
     reason: str
     receiver: str | None = None
     """Who does not hear of it; nobody does if none."""
+    retry: bool = False
+    """Whether it may be accepted when it is fired again: it was not stored, for no fault of its own."""
 
 
 class Receipt(Frozen):
@@ -26,6 +31,11 @@ class Receipt(Frozen):
     """Alerts that nobody, or a receiver, is not to hear of."""
     refused: tuple[Unsent, ...] = ()
     """What could not be accepted, by an error."""
+
+    def refusing(self, reasons: Iterable[str]) -> Self:
+        """Return the receipt with what was refused before there was an alert."""
+        unread = tuple(Unsent(alert=None, reason=reason) for reason in reasons)
+        return self.model_copy(update={"refused": (*self.refused, *unread)}) if unread else self
 
     @property
     def accepted(self) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hookplugin.bodies.compiled import Template
 from hookplugin.bodies.rendering import Bodies
-from hookplugin.bodies.tree import Template
 from hookplugin.config import OUR_PLUGIN, Config, keys_at, texts_of, value_of
 from hookplugin.delivery.headers import is_header
 from hookplugin.delivery.receiver import Receiver
@@ -154,7 +154,7 @@ def _unsuited(config: Config) -> Iterator[Problem]:
     """Find bodies that need more than their receiver has, or would not tell it all of a batch."""
     bodies = Bodies(config.bodies)
     for path, receiver, name in _used_bodies(config):
-        template = bodies.template(name)
+        template = bodies.template(name) if receiver.batch or bodies.may_need_vars(name) else None
         if template is None:
             continue
         yield from _missing_vars(path, f"the body {name!r}", template.vars, receiver)

@@ -86,6 +86,11 @@ def parse_zone(value: object) -> ZoneInfo:
     raise ValueError(message)
 
 
+def one_or_more(value: object) -> object:
+    """Let one value stand for a list of it."""
+    return value if value is None or isinstance(value, (list, tuple)) else (value,)
+
+
 def base_directory(info: ValidationInfo) -> Path:
     """Return where relative paths start: the directory of the configuration file, or the working directory."""
     context = info.context or {}

@@ -57,9 +57,12 @@ class _Rules:
     bodies: Mapping[str, str]
     """Each receiver's own."""
     known_bodies: frozenset[str]
+    resending: frozenset[str]
+    """Sources that send an alert again while it lasts."""
 
     def propose(self, alert: Alert, at: datetime) -> Proposal:
-        choices = choose(alert, (found.strategy for found in self.index.matching(alert, at)), self.bodies)
+        matching = (found.strategy for found in self.index.matching(alert, at))
+        choices = choose(matching, self.bodies, resends=alert.source in self.resending)
         return Proposal(alert, choices, partial(self._decide, alert, choices, {}))
 
     def _decide(self, alert: Alert, choices: Iterable[Choice], ids: dict[Copy, str], known: Known, now: float) -> Entry:
@@ -118,6 +121,11 @@ class Webhook:
         self._thread: Final = threading.local()
         self._closed = False
 
+    @property
+    def is_at_work(self) -> bool:
+        """Say whether what is due is delivered here, if it is to be."""
+        return not self._dispatcher.work.dispatch or self.store.writer.is_running
+
     def reload(self, config: Config, context: Context) -> None:
         """Take another configuration, with the same outbox; what is under way goes on as it was begun."""
         rules, work = _rules(config, context), _work(config, context)
@@ -147,7 +155,9 @@ class Webhook:
             known, seen = self.store.known(alert)
         except OutboxError as error:
             notes = (f"{error}: what was told before is not known",)
-        found = explain(alert, at or self._now(), rules.strategies, rules.bodies, rules.present(known), seen)
+        resends = alert.source in rules.resending
+        known = rules.present(known)
+        found = explain(alert, at or self._now(), rules.strategies, rules.bodies, known, seen, resends=resends)
         return found.model_copy(update={"notes": (*found.notes, *notes)})
 
     def fire(self, alert: Alert) -> tuple[Delivery, ...]:
@@ -215,7 +225,8 @@ class Webhook:
 
     def _settled(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome.state == "dead":
-            _log.warning("delivery %s to %r: %s", delivery.id, delivery.receiver, outcome_text(outcome))
+            told = {"delivery": delivery.id, "receiver": delivery.receiver}
+            _log.warning("delivery %s to %r: %s", delivery.id, delivery.receiver, outcome_text(outcome), extra=told)
         if self._announce:
             self._announce(delivery, outcome)
 
@@ -228,19 +239,21 @@ def _rules(config: Config, context: Context) -> _Rules:
     strategies = tuple(compile_strategy(strategy, filters, context.timezone) for strategy in config.strategies)
     receivers = {receiver.name: receiver for receiver in config.receivers}
     bodies = {receiver.name: receiver.body for receiver in config.receivers}
-    return _Rules(strategies, Index(strategies), receivers, bodies, bodies_of(config, context).names)
+    known_bodies, resending = bodies_of(config, context).names, context.registry.resending
+    return _Rules(strategies, Index(strategies), receivers, bodies, known_bodies, resending)
 
 
 def _work(config: Config, context: Context) -> Work:
     receivers = {receiver.name: receiver for receiver in config.receivers}
     keep = {STATES["delivered"]: config.keep.delivered, STATES["dead"]: config.keep.dead}
-    deliverer = deliverer_of(config, context)
+    deliverer = deliverer_of(config, context, later=not config.dispatch)
     return Work(receivers, deliverer.deliver, config.dispatch, keep)
 
 
-def deliverer_of(config: Config, context: Context) -> Deliverer:
-    """Return who delivers under a configuration."""
-    return Deliverer(config.receivers, bodies_of(config, context), config.network, context.registry.signers)
+def deliverer_of(config: Config, context: Context, *, later: bool = False) -> Deliverer:
+    """Return who delivers under a configuration; `later` makes it ready only when it is needed."""
+    bodies, signers = bodies_of(config, context), context.registry.signers
+    return Deliverer(config.receivers, bodies, config.network, signers, later=later)
 
 
 def bodies_of(config: Config, context: Context) -> Bodies:

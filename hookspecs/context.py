@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -53,7 +54,7 @@ class Context:
             _log.warning(
                 "%s is read as warning; the configuration can say otherwise: severities: {%s: critical}",
                 f"the severity {name!r}" if name else "an alert without a severity",
-                name or '""',
+                name if name.isidentifier() else json.dumps(name),
             )
         return Priority.warning
 

@@ -13,8 +13,11 @@ from hookspecs.delivery import Body, Delivery, WireRequest
 if TYPE_CHECKING:
     from hookspecs.context import Context
 
-Source: TypeAlias = "Callable[[Any, Context], Iterable[Alert]]"
-"""Reads a foreign payload, as parsed JSON, into alerts; raises ValueError for what it cannot read."""
+Source: TypeAlias = "Callable[[Any, Context], Iterable[Alert | ValueError]]"
+"""Reads a foreign payload, as parsed JSON, into alerts.
+
+It raises ValueError for a payload that it cannot read, and gives one in the place of an alert for a part of it.
+"""
 
 Filter: TypeAlias = Callable[[Alert], bool]
 """Says whether a strategy that names it applies to the alert."""
@@ -35,9 +38,16 @@ class Registry:
     def __init__(self) -> None:
         """Start with nothing on offer."""
         self._offers: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._resending: set[str] = set()
 
-    def source(self, name: str, parse: Source) -> None:
+    def source(self, name: str, parse: Source, *, resends: bool = False) -> None:
         """Offer a parser of a foreign payload, for `host.receive(name, payload)`.
+
+        Args:
+            name: to be called by.
+            parse: reads the payload.
+            resends: whether that system sends an alert again while it lasts; receivers then hear of it once for each
+                status and trigger time, and again after `repeat`.
 
         Raises:
             ValueError: this registry has a source of that name already.
@@ -45,6 +55,8 @@ class Registry:
 
         """
         self._offer("source", name, parse)
+        if resends:
+            self._resending.add(name)
 
     def filter(self, name: str, predicate: Filter) -> None:
         """Offer a predicate, for `filters: [name]` of a strategy.
@@ -82,6 +94,11 @@ class Registry:
         return self._of("source")
 
     @property
+    def resending(self) -> frozenset[str]:
+        """Return the names of the sources that send an alert again while it lasts."""
+        return frozenset(self._resending)
+
+    @property
     def filters(self) -> Mapping[str, Filter]:
         """Return the filters by name."""
         return self._of("filter")
@@ -113,11 +130,13 @@ class Registry:
                 message = f"the {kind} {name!r} is taken"
                 raise ValueError(message)
         self._offers.update(other._offers)
+        self._resending |= other._resending
 
     def withdraw(self, other: Registry) -> None:
         """Give up everything that another registry holds."""
         for offer in other.offers:
             self._offers.pop(offer, None)
+        self._resending -= other._resending
 
     def _of(self, wanted: str) -> Mapping[str, Callable[..., Any]]:
         return MappingProxyType({name: offer for (kind, name), offer in self._offers.items() if kind == wanted})

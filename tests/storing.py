@@ -81,7 +81,7 @@ def telling(alert: Alert, *receivers: str) -> Incoming:
 
 
 def _told(alert: Alert, choices: list[Choice], known: Known, now: float) -> Entry:
-    decision = decide(alert, choices, known, {"ops", "dev", "pager"}, now)
+    decision = decide(alert, choices, known, {"ops", "dev", "pager", "büro"}, now)
     deliveries = {
         choice.receiver: Delivery(
             id=secrets.token_hex(8), alert=alert, receiver=choice.receiver, body="hertzbeat", strategies=("all",)

@@ -33,8 +33,8 @@ OFFERED = Offered(
 RECEIVER = {"name": "ops", "url": "http://example.com/hook"}
 STRATEGY = {"name": "all", "receivers": ["ops"]}
 TOP = (
-    "bodies, defaults, dispatch, durability, keep, max_pending, network, outbox, plugins, receivers, severities, "
-    "strategies, timezone"
+    "bodies, defaults, dispatch, durability, keep, max_pending, network, outbox, plugins, receivers, serve, "
+    "severities, strategies, timezone"
 )
 OF_DEFAULTS = (
     "auth, batch, body, fallback, headers, max_in_flight, method, proxy, rate, retry, secret, signer, timeout, tls, "

@@ -25,6 +25,7 @@ from werkzeug import Request, Response
 import hookplugin
 import hookspecs
 from hookplugin import Alert, Context, Host, PayloadError, UnknownSourceError, hookimpl
+from hookplugin.sources import SOURCES
 
 Install = Callable[..., None]
 
@@ -97,7 +98,7 @@ def test_a_storage_that_fails_is_said_and_the_alert_is_delivered_from_memory(
 ) -> None:
     receiver["strategies"][0]["priorities"] = ["critical"]
     receiver["outbox"] = f"sqlite:///{tmp_path}/outbox.db"
-    with Host(receiver) as host:
+    with closing(Host(receiver)) as host:  # no round runs before
         with closing(sqlite3.connect(tmp_path / "outbox.db")) as other:
             other.execute("drop table outbox")
         assert host.durable
@@ -442,8 +443,8 @@ def test_a_payload_that_cannot_be_read_is_an_error_with_the_reason(payload: obje
     ("source", "hint"),
     [
         ("alertmanger", "did you mean 'alertmanager'?"),
-        ("xyz", "there is alertmanager, hertzbeat, json"),
-        ("", "there is alertmanager, hertzbeat, json"),
+        ("xyz", f"there is {', '.join(SOURCES)}"),
+        ("", f"there is {', '.join(SOURCES)}"),
     ],
 )
 def test_an_unknown_source_is_an_error_with_the_nearest_name(source: str, hint: str) -> None:
@@ -490,6 +491,43 @@ def test_a_plugins_source_may_refuse_a_payload(install: Install) -> None:
     )
     with Host({}) as host, pytest.raises(PayloadError, match="the source 'mine' cannot read the payload: no such ver"):
         host.receive("mine", "{}")
+
+
+def test_of_what_a_plugins_source_reads_a_part_may_be_wrong(
+    install: Install, httpserver: HTTPServer, receiver: dict[str, Any]
+) -> None:
+    install(
+        "mine",
+        f"{HEAD}def read(payload, context):\n"
+        "    for item in payload:\n"
+        "        yield Alert(content=item) if isinstance(item, str) else ValueError(f'{item} is no text')\n"
+        "@hookimpl\ndef alert_register(registry):\n    registry.source('mine', read)\n",
+    )
+    with Host(receiver) as host:
+        receipt = host.receive("mine", ["one", 2, "three"])
+        host.wait(receipt)
+    assert [delivery.alert.content for delivery in receipt.deliveries] == ["one", "three"]
+    assert [(unsent.alert, unsent.reason) for unsent in receipt.refused] == [
+        (None, "the source 'mine' cannot read the payload: 2 is no text")
+    ]
+    assert heard(httpserver) == list(receipt.accepted)
+
+
+@pytest.mark.parametrize(("options", "told"), [("", 2), (", resends=True", 1)])
+def test_a_plugins_source_may_say_that_it_sends_again(
+    install: Install, httpserver: HTTPServer, receiver: dict[str, Any], options: str, told: int
+) -> None:
+    install(
+        "mine",
+        f"{HEAD}def read(payload, context):\n    return [Alert(content=payload)]\n"
+        f"@hookimpl\ndef alert_register(registry):\n    registry.source('mine', read{options})\n",
+    )
+    with Host(receiver) as host:
+        for _ in range(2):
+            host.wait(host.receive("mine", '"full"'))
+        gets = [one.body for one in host.explain(Alert(content="full", source="mine")).receivers]
+    assert len(heard(httpserver)) == told
+    assert (gets == [None]) == (told == 1)
 
 
 class Recorder:

@@ -61,6 +61,8 @@ def test_the_wheel_holds_the_two_packages_and_their_data(wheel: Path) -> None:
         "hookplugin/py.typed",
         "hookspecs/py.typed",
         "hookplugin/cli/data/hookplugin.yaml",
+        "hookplugin/server/data/alerts.yaml",
+        "hookplugin/server/data/dashboard.json",
         *(f"hookplugin/bodies/presets/{name}.yaml" for name in PRESETS),
     } <= set(names)
 

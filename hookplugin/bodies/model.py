@@ -10,10 +10,10 @@ from urllib.parse import quote_plus
 
 from pydantic import Field, PlainSerializer, PlainValidator, ValidationInfo, model_validator
 
+from hookplugin.bodies.compiled import Template, is_template
 from hookplugin.bodies.plain import as_text, encode
 from hookplugin.bodies.scope import LONGEST, RenderError, Scope, TooLargeError, TooMuchError
 from hookplugin.bodies.secret import FORM, escape_for
-from hookplugin.bodies.tree import Template, compile_text, compile_tree, is_template
 from hookplugin.problems import Problem, ProblemsError
 from hookplugin.values import Name
 from hookspecs import Body
@@ -46,6 +46,8 @@ def _text(source: object, info: ValidationInfo) -> Template:
     if kind.endswith("json") or kind == FORM:
         message = f"cannot be {kind}; write `{'form' if kind == FORM else 'json'}:` instead, which is always valid"
         raise ValueError(message)
+    from hookplugin.bodies.tree import compile_text  # noqa: PLC0415 - it needs Jinja2
+
     return compile_text(source, escape_for(kind))
 
 
@@ -53,6 +55,8 @@ def _tree(tree: object) -> Template:
     if isinstance(tree, str) and not (tree.strip().startswith("{{") and tree.strip().endswith("}}")):
         message = "should be a map, a list or one expression; write JSON as YAML, with no `|` and no quotes around it"
         raise ValueError(message)
+    from hookplugin.bodies.tree import compile_tree  # noqa: PLC0415 - as above
+
     return compile_tree(tree)
 
 
@@ -60,6 +64,8 @@ def _form(fields: object) -> Mapping[str, Template]:
     if not isinstance(fields, Mapping) or not fields:
         message = "should be a map of fields and what is in them"
         raise ValueError(message)
+    from hookplugin.bodies.tree import compile_tree  # noqa: PLC0415 - as above
+
     found: dict[str, Template] = {}
     problems: list[Problem] = []
     for name, source in fields.items():

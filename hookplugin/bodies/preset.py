@@ -15,9 +15,18 @@ PRESETS: Final = frozenset(file.name.removesuffix(".yaml") for file in _FOLDER.i
 """The names of the bodies that we bring."""
 
 
+def speaks_of_vars(name: str) -> bool:
+    """Say whether one of our bodies may need secrets."""
+    return "{{ vars." in _read(name)
+
+
 @cache
 def load_preset(name: str) -> BodyTemplate:
     """Return one of our bodies."""
-    found = load(_FOLDER.joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+    found = load(_read(name))
     assert isinstance(found, dict)  # noqa: S101 - the file is ours
     return BodyTemplate.model_validate({"name": name, **found})
+
+
+def _read(name: str) -> str:
+    return _FOLDER.joinpath(f"{name}.yaml").read_text(encoding="utf-8")

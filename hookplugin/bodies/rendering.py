@@ -9,7 +9,7 @@ from typing import Final
 
 from hookplugin.bodies.model import BodyTemplate
 from hookplugin.bodies.plain import cut, encode
-from hookplugin.bodies.preset import PRESETS, load_preset
+from hookplugin.bodies.preset import PRESETS, load_preset, speaks_of_vars
 from hookplugin.bodies.scope import LONGEST, RenderError, Scope
 from hookspecs import Alert, Body, Delivery, Renderer
 from hookspecs.frozen import text
@@ -59,6 +59,10 @@ class Bodies:
     def holds_secrets(self, name: str) -> bool:
         """Say whether a body of that name may have placeholders; what a plugin renders is sent as it is."""
         return self.template(name) is not None or name not in self._renderers
+
+    def may_need_vars(self, name: str) -> bool:
+        """Say whether a body may need secrets of its receiver; ours need not be compiled to know that."""
+        return speaks_of_vars(name) if name in PRESETS else name in self._templates
 
     def template(self, name: str) -> BodyTemplate | None:
         """Return the template of a body; none if a plugin renders it, or nobody knows it."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final
 
 from jinja2 import nodes
 
+from hookplugin.bodies.compiled import Node, Template, is_template
 from hookplugin.bodies.operand import Compiled
 from hookplugin.bodies.parsing import TemplateError, parse
 from hookplugin.bodies.plain import encode, plain
@@ -20,30 +21,9 @@ from hookplugin.problems import Path, Problem, ProblemsError
 from hookspecs.alert import INT64_MAX, INT64_MIN
 from hookspecs.frozen import text
 
-Node: TypeAlias = Callable[[Scope], Any]
-"""A compiled part of a tree; returns what `json` can write, or none."""
-
 _LOOP: Final = re.compile(r"\s*for(each)?\s")
 _CHOICE: Final = re.compile(r"\s*(el)?if\s")
 _DEEPEST: Final = 32  # levels of a template
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """Hold a compiled template, and what it speaks of."""
-
-    source: object
-    """What was compiled."""
-    render: Node = field(repr=False, compare=False)
-    used: frozenset[str] = frozenset()
-    """The names that it speaks of."""
-    vars: frozenset[str] = frozenset()
-    """The secrets that it needs."""
-
-
-def is_template(value: object) -> bool:
-    """Say whether a text holds an expression or a statement."""
-    return isinstance(value, str) and ("{{" in value or "{%" in value)
 
 
 def compile_tree(tree: object) -> Template:

@@ -32,7 +32,7 @@ def _time(text: str) -> datetime:
 
 
 def explain(  # noqa: PLR0913, PLR0917 - options of the command line
-    payload: PayloadArgument = "-",
+    payload: PayloadArgument = None,
     source: SourceOption = "json",
     alert_id: Annotated[
         int | None,
@@ -55,7 +55,8 @@ def explain(  # noqa: PLR0913, PLR0917 - options of the command line
         if webhook and alert_id is not None:
             alerts = [_recent(webhook, alert_id)]
         else:
-            alerts = read_payload_alerts(payload, source, plugins.context, code=2)
+            alerts, problems = read_payload_alerts(payload, source, plugins.context, code=2)
+            notes += problems
         found = [explain_alert(plugins.context, alert, at) for alert in alerts]
     if as_json:
         print_json([_as_json(one, notes) for one in found])

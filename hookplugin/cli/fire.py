@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import Annotated, Final
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,24 +17,19 @@ from hookplugin.cli.options import (
     WaitOption,
     read_payload_alerts,
 )
-from hookplugin.cli.output import alert_text, attempt_text, clean, console, plain_table, print_json, state_text
-from hookplugin.cli.receiver import show_health
 from hookplugin.config import find_file, open_document, zone_and_outbox
-from hookplugin.delivery.health import read_health
+from hookplugin.document import ConfigError
 from hookplugin.host import Host
-from hookplugin.outbox import listing
-from hookplugin.outbox.listing import StoredDelivery
-from hookplugin.outbox.opening import MEMORY, OutboxError
-from hookplugin.receipt import Receipt
-from hookplugin.webhook import webhook_of
-from hookspecs import Alert, Delivery, Outcome
+from hookplugin.outbox.opening import MEMORY
 
-_MOST_ALERTS: Final = 5  # of which `fire` says why nobody hears of them
-_MOST_REASONS: Final = 10  # strategies of which it says so
+if TYPE_CHECKING:
+    from hookplugin.receipt import Receipt
+
+_MEANWHILE: Final = 5.0  # seconds for delivering what cannot be stored: who starts us may wait for 30 only
 
 
 def fire(  # noqa: PLR0913, PLR0917 - options of the command line
-    payload: PayloadArgument = "-",
+    payload: PayloadArgument = None,
     source: SourceOption = "json",
     wait: WaitOption = 30.0,
     queue: Annotated[  # noqa: FBT002 - an option of the command line
@@ -46,137 +40,44 @@ def fire(  # noqa: PLR0913, PLR0917 - options of the command line
 ) -> None:
     """Fire the alerts of a payload, and wait until they are delivered or dead."""
     file = find_file(config)
-    if queue and zone_and_outbox(open_document(file))[1] == MEMORY:
-        message = "--queue needs an outbox file: what waits in memory ends with this command"
-        raise CommandError(message)
-    host = Host.from_file(file, dispatch=False if queue else None)
     try:
-        alerts = read_payload_alerts(payload, source, host.context, code=1)
-        receipt = host.fire_all(alerts)
+        host = Host.from_file(file, dispatch=False if queue else None)
+    except ConfigError:
+        if queue and zone_and_outbox(open_document(file))[1] == MEMORY:
+            message = "--queue needs an outbox file: what waits in memory ends with this command"
+            raise CommandError(message) from None
+        raise
+    try:
+        alerts, problems = read_payload_alerts(payload, source, host.context, code=1)
+        receipt = host.fire_all(alerts).refusing(problems)
         stored = queue and receipt.durable
-        outcomes = dict.fromkeys(receipt.accepted) if stored else host.wait(receipt, wait)
-        failures = _last_failures(host, outcomes)
-        if as_json:
-            print_json(_as_json(receipt, outcomes, failures))
+        patience = min(wait, _MEANWHILE) if queue else wait
+        outcomes = dict.fromkeys(receipt.accepted) if stored else host.wait(receipt, patience)
+        if stored and not receipt.refused and not as_json:
+            _say_stored(receipt)
         else:
-            _show(alerts, receipt, outcomes, failures)
-            _show_health(host, receipt, outcomes)
-            _show_reasons(host, receipt)
+            from hookplugin.cli.showing import show  # noqa: PLC0415 - Nagios waits for us, and nobody looks
+
+            show(host, alerts, receipt, outcomes, as_json=as_json)
     finally:
-        left = host.close()  # ends the attempts that are under way
+        left = host.close(0) if queue else host.close()  # ends the attempts that are under way
+    delivered = [one for one in outcomes.values() if one and one.state == "delivered"]
+    if not as_json and not stored and queue:
+        message = f"it could not be stored; delivered from memory: {len(delivered)} of {len(outcomes)}"
+        message += "" if len(delivered) == len(outcomes) else "; the others are lost with this command"
+        raise CommandError(message, 1)
     if left and not as_json and not stored:
-        _show_left(left, durable=receipt.durable)
-    delivered = stored or all(outcome and outcome.state == "delivered" for outcome in outcomes.values())
-    if receipt.refused or not delivered:
+        from hookplugin.cli.showing import show_left  # noqa: PLC0415 - as above
+
+        show_left(left, durable=receipt.durable)
+    if receipt.refused or not (stored if queue else len(delivered) == len(outcomes)):
         raise typer.Exit(1)
 
 
-def _show_left(left: int, *, durable: bool) -> None:
-    if durable:
-        console().print(f"[yellow]waiting in the outbox: {left}[/]; `hookplugin worker` goes on with them")
-    else:
-        console().print(f"[red]lost with this command: {left}[/]; they were kept in memory only")
-
-
-def _last_failures(host: Host, outcomes: Mapping[str, Outcome | None]) -> dict[str, StoredDelivery]:
-    """Return what failed, and waits for another attempt, by id."""
-    waiting = [one for one, outcome in outcomes.items() if outcome is None]
-    webhook = webhook_of(host.context)
-    if not (waiting and webhook):
-        return {}
-    with suppress(OutboxError):
-        found = webhook.store.read(lambda connection: [listing.find(connection, one) for one in waiting])
-        rows = [seq for seq in found if seq is not None]
-        stored = webhook.store.read(lambda connection: [listing.show(connection, seq)[0] for seq in rows])
-        return {one.id: one for one in stored if one.reason}
-    return {}
-
-
-def _show_health(host: Host, receipt: Receipt, outcomes: Mapping[str, Outcome | None]) -> None:
-    """Say what is the matter with receivers that have not heard."""
-    names = {one.receiver for one in receipt.deliveries if one.id in outcomes and outcomes[one.id] is None}
-    webhook = webhook_of(host.context)
-    if names and webhook:
-        with suppress(OutboxError):
-            healths = webhook.store.read(read_health)
-            show_health([healths[one] for one in sorted(names & healths.keys())], time.time(), host.context.timezone)
-
-
-def _as_json(
-    receipt: Receipt, outcomes: Mapping[str, Outcome | None], failures: Mapping[str, StoredDelivery]
-) -> dict[str, object]:
-    deliveries = []
-    for delivery in receipt.deliveries:
-        outcome = outcomes.get(delivery.id)
-        found = outcome.model_dump(mode="json") if outcome else {"state": _unsettled(delivery, outcomes)}
-        if delivery.id in failures:
-            found |= failures[delivery.id].model_dump(mode="json", include={"reason", "status", "detail", "attempts"})
-        known = delivery.model_dump(mode="json", include={"id", "receiver", "body", "strategies"})
-        deliveries.append(known | _alert_json(delivery.alert) | found)
-    return {
-        "deliveries": deliveries,
-        "durable": receipt.durable,
-        "suppressed": [
-            _alert_json(one.alert) | {"receiver": one.receiver, "reason": one.reason} for one in receipt.suppressed
-        ],
-        "refused": [_alert_json(one.alert) | {"reason": one.reason} for one in receipt.refused],
-    }
-
-
-def _unsettled(delivery: Delivery, outcomes: Mapping[str, Outcome | None]) -> str:
-    """Say what became of a delivery without an outcome: it waits, or the plugin that took it makes it by itself."""
-    return "pending" if delivery.id in outcomes else "accepted"
-
-
-def _alert_json(alert: Alert | None) -> dict[str, object]:
-    return {"alert": alert.id, "content": alert.content} if alert else {"alert": None, "content": None}
-
-
-def _show(
-    alerts: Sequence[Alert],
-    receipt: Receipt,
-    outcomes: Mapping[str, Outcome | None],
-    failures: Mapping[str, StoredDelivery],
-) -> None:
-    table = plain_table("alert", "receiver", "outcome", "ms")
-    table.columns[-1].justify = "right"
-    told = [delivery.alert for delivery in receipt.deliveries]  # by a plugin perhaps, of a copy
-    for alert in {id(alert): alert for alert in (*alerts, *told)}.values():
-        head = alert_text(alert)
-        for delivery in receipt.deliveries:
-            if delivery.alert is alert:
-                table.add_row(head, clean(delivery.receiver), *_outcome(delivery, outcomes, failures))
-                head = ""
-        for unsent, color in ((receipt.suppressed, "dim"), (receipt.refused, "red")):
-            for one in unsent:
-                if one.alert is alert:
-                    table.add_row(head, clean(one.receiver or "nobody"), f"[{color}]{clean(one.reason)}[/]", "")
-                    head = ""
-    console().print(table if alerts else "the payload holds no alert")
-
-
-def _outcome(
-    delivery: Delivery, outcomes: Mapping[str, Outcome | None], failures: Mapping[str, StoredDelivery]
-) -> tuple[str, str]:
-    outcome, last = outcomes.get(delivery.id), failures.get(delivery.id)
-    state = outcome.state if outcome else _unsettled(delivery, outcomes)
-    after = f", after {clean(attempt_text(last.reason, last.status, last.detail))}" if last else ""
-    return state_text(state, outcome) + after, f"{outcome.milliseconds:g}" if outcome else ""
-
-
-def _show_reasons(host: Host, receipt: Receipt) -> None:
-    """Say why nobody hears of the first few alerts that nobody hears of."""
-    unheard = [one.alert for one in receipt.suppressed if one.alert and one.receiver is None]
-    for alert in unheard[:_MOST_ALERTS]:
-        strategies = host.explain(alert).strategies
-        if not strategies:
-            continue
-        console().print(f"\nwhy nobody hears of {alert_text(alert)}")
-        table = plain_table("strategy", "")
-        for one in strategies[:_MOST_REASONS]:
-            table.add_row(clean(one.strategy), f"[dim]{clean(one.reason or '')}[/]")
-        console().print(table)
-        if len(strategies) > _MOST_REASONS:
-            console().print(f"[dim]and {len(strategies) - _MOST_REASONS} more; hookplugin explain has them all[/]")
-    if len(unheard) > _MOST_ALERTS:
-        console().print(f"\nand {len(unheard) - _MOST_ALERTS} more alerts; hookplugin explain says why")
+def _say_stored(receipt: Receipt) -> None:
+    """Say for whom something is stored, or why for nobody, in a line of plain text: nothing else is imported for it."""
+    counts = Counter(delivery.receiver for delivery in receipt.deliveries)
+    told = ", ".join(f"{count} for {receiver}" for receiver, count in counts.items())
+    reasons = ", ".join(dict.fromkeys(one.reason for one in receipt.suppressed))
+    line = f"stored: {told}" if told else f"nobody hears of it: {reasons or 'the payload holds no alert'}"
+    sys.stdout.write("".join(one if one.isprintable() else "\ufffd" for one in line) + "\n")

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from hookplugin.config import Config
-from hookplugin.delivery.receiver import Receiver
+from hookplugin.logs import LogFormat
 from hookplugin.problems import nearest
-from hookplugin.sources import PayloadError, SourceError, UnknownSourceError, read_alerts
 from hookplugin.values import parse_duration
-from hookspecs import Alert, Context
+from hookspecs import Context
 from hookspecs.alert import moment
+
+if TYPE_CHECKING:  # these take long to import, and not every command needs them
+    from hookplugin.config import Config
+    from hookplugin.delivery.receiver import Receiver
+    from hookplugin.sources import Reading
+    from hookplugin.sources.variables import Variables
+
+_log = logging.getLogger("hookplugin")
 
 ConfigOption: TypeAlias = Annotated[
     Path | None,
@@ -24,9 +33,23 @@ ConfigOption: TypeAlias = Annotated[
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Write one JSON document.")]
 SourceOption: TypeAlias = Annotated[
-    str, typer.Option("--source", help="Who wrote the payload: json (our own), hertzbeat, alertmanager, a plugin's.")
+    str,
+    typer.Option(
+        "--source",
+        help="Who wrote the payload: json (our own), alertmanager, nagios, …; README names all; or a plugin's.",
+    ),
 ]
-PayloadArgument: TypeAlias = Annotated[str, typer.Argument(metavar="FILE", help="The payload; - is standard input.")]
+LogFormatOption: TypeAlias = Annotated[
+    LogFormat, typer.Option("--log-format", help="How lines of the log are written: for people, or as keys and values.")
+]
+PayloadArgument: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[PAYLOAD]...",
+        help="A FILE, or - for standard input. For nagios, icinga and zabbix also NAME=VALUE ...; "
+        "without any, nagios and icinga read the environment.",
+    ),
+]
 
 
 class CommandError(Exception):
@@ -112,11 +135,12 @@ def read_payload(name: str) -> bytes:
         raise CommandError(message) from None
 
 
-def read_payload_alerts(name: str, source: str, context: Context, code: int) -> list[Alert]:
-    """Return the alerts of a file, or of standard input.
+def read_payload_alerts(arguments: Sequence[str] | None, source: str, context: Context, code: int) -> Reading:
+    """Return the alerts of a payload, and what could not be read of it.
 
     Args:
-        name: of the file; - is standard input.
+        arguments: a file, where - is standard input; or variables, NAME=VALUE, for a source that reads such. Without
+            any, what such a source finds in the environment, or else standard input.
         source: that reads it.
         context: with the sources in its registry.
         code: the exit code for what it cannot read.
@@ -125,10 +149,51 @@ def read_payload_alerts(name: str, source: str, context: Context, code: int) -> 
         CommandError: it cannot be read.
 
     """
+    from hookplugin.sources import (  # noqa: PLC0415 - as above
+        SOURCES,
+        PayloadError,
+        SourceError,
+        UnknownSourceError,
+        read_alerts,
+        variables_of,
+    )
+
+    known = context.registry.sources.get(source)
+    variables = variables_of(source) if known is SOURCES.get(source) else None
+    where, payload = _payload(arguments or (), variables, code) if known else ("", None)
     try:
-        return read_alerts(source, read_payload(name), context)
+        return read_alerts(source, payload, context)
     except UnknownSourceError as error:
         raise CommandError(str(error)) from None
     except (PayloadError, SourceError) as error:
-        message = f"{'standard input' if name == '-' else name}: {error}"
+        message = f"{where}: {error}"
+        raise CommandError(message, code) from None
+
+
+def _payload(arguments: Sequence[str], variables: Variables | None, code: int) -> tuple[str, object]:
+    """Return where a payload is, in words, and the payload.
+
+    What a check puts out may be an argument, so that no argument NAME=VALUE is ever taken for the name of a file.
+    """
+    from hookplugin.sources.variables import are_variables, from_arguments  # noqa: PLC0415 - as above
+
+    if variables and arguments and are_variables(arguments):
+        for name in (argument.partition("=")[0] for argument in arguments):
+            if not (variables.reads(name) or name.removeprefix(variables.prefix).startswith("_")):
+                _log.warning("%s is not read%s", name, nearest(name, variables.names, ""))
+        return "the arguments", from_arguments(map(os.fsencode, arguments))
+    if len(arguments) > 1:
+        takes = "one FILE, or NAME=VALUE ..." if variables else "one FILE"
+        message = f"name {takes}; {arguments[1]!r} is more than that"
+        raise CommandError(message)
+    if variables and not arguments and (found := variables.from_environment(os.environb)):
+        return "the environment", found
+    name = arguments[0] if arguments else "-"
+    where, raw = "standard input" if name == "-" else name, read_payload(name)
+    if variables is None or raw.lstrip()[:1] in {b"{", b"["}:
+        return where, raw
+    try:
+        return where, variables.from_lines(raw)
+    except ValueError as error:
+        message = f"{where}: {error}"
         raise CommandError(message, code) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,14 @@ from hookplugin.bodies.rendering import Bodies, Request
 from hookplugin.bodies.sample import FIRING
 from hookplugin.bodies.scope import TooLargeError
 from hookplugin.bodies.secret import fill
-from hookplugin.cli.options import CommandError, ConfigOption, JsonOption, SourceOption, read_payload_alerts
+from hookplugin.cli.options import (
+    CommandError,
+    ConfigOption,
+    JsonOption,
+    PayloadArgument,
+    SourceOption,
+    read_payload_alerts,
+)
 from hookplugin.cli.output import clean, console, print_json
 from hookplugin.config import Config, find_file, open_document
 from hookplugin.delivery.deliverer import render as render_or_fall_back
@@ -26,10 +34,12 @@ from hookplugin.delivery.receiver import Receiver
 from hookplugin.delivery.sender import own_headers
 from hookplugin.delivery.signing import scheme_of
 from hookplugin.problems import nearest
+from hookplugin.sources import Reading
 from hookplugin.strategy.model import Strategy
 from hookplugin.webhook import bodies_of
 from hookspecs import Alert, Body, Delivery
 
+_log = logging.getLogger("hookplugin")
 _HIDDEN: Final = SecretStr("***")
 
 
@@ -43,9 +53,7 @@ class _Plan:
 
 
 def render(  # noqa: PLR0913, PLR0917 - options of the command line
-    payload: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="The payload; - is standard input. [default: a sample]")
-    ] = None,
+    payload: PayloadArgument = None,
     body: Annotated[str | None, typer.Option("--body", help="Of this name, whatever is configured.")] = None,
     receiver: Annotated[str | None, typer.Option("--receiver", help="As this receiver would get it.")] = None,
     strategy: Annotated[str | None, typer.Option("--strategy", help="As the receivers of this strategy would.")] = None,
@@ -57,8 +65,10 @@ def render(  # noqa: PLR0913, PLR0917 - options of the command line
     with rehearse(open_document(find_file(config))) as (plugins, checked):
         bodies = bodies_of(checked, plugins.context)
         plans = _plans(checked, bodies, body, receiver, strategy)
-        named = payload or ("-" if not sys.stdin or not sys.stdin.isatty() else None)
-        alerts = [FIRING] if named is None else read_payload_alerts(named, source, plugins.context, code=2)
+        named = payload or not sys.stdin or not sys.stdin.isatty()
+        none = Reading([FIRING], [])
+        reading = read_payload_alerts(payload, source, plugins.context, code=2) if named else none
+        alerts = reading.alerts
         requests = [one for plan in plans for one in _requests(plan, bodies, alerts)]
     if as_json:
         print_json(requests)
@@ -67,7 +77,9 @@ def render(  # noqa: PLR0913, PLR0917 - options of the command line
             _show(request)
         if not alerts:
             console().print("the payload holds no alert")
-    if any(one["problems"] for one in requests):
+    for problem in reading.problems:
+        _log.warning("%s", problem)
+    if any(one["problems"] for one in requests) or reading.problems:
         raise typer.Exit(2)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from hookplugin.document import ConfigError
@@ -23,17 +24,27 @@ def catch_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
-def run_on(host: Host) -> int:
-    """Let a host deliver until a signal ends it, and reload on SIGHUP; return how many deliveries are left."""
+def run_on(host: Host, *, stop: Callable[[], None] = lambda: None, reloaded: Callable[[], None] = lambda: None) -> int:
+    """Let a host deliver until a signal ends it, and reload on SIGHUP; return how many deliveries are left.
+
+    Args:
+        host: that was made.
+        stop: is called before the host is closed, so that it gets nothing more to do.
+        reloaded: is called when another configuration was taken.
+
+    """
     while signal.sigwait(_SIGNALS) == signal.SIGHUP:
-        _reload(host)
+        if _reload(host):
+            reloaded()
+    stop()
     return host.close(DRAIN)
 
 
-def _reload(host: Host) -> None:
+def _reload(host: Host) -> bool:
     try:
         host.reload()
     except ConfigError as error:
         _log.error("the configuration is wrong, the one before is kept:\n%s", error)
-    else:
-        _log.warning("the configuration was reloaded")
+        return False
+    _log.warning("the configuration was reloaded")
+    return True

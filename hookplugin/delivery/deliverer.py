@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
+from hookplugin.bodies.compiled import Template
 from hookplugin.bodies.rendering import Bodies, Request, render_fallback
 from hookplugin.bodies.scope import RenderError, TooLargeError
 from hookplugin.bodies.secret import fill, fill_text
-from hookplugin.bodies.tree import Template
 from hookplugin.delivery.guard import ANYWHERE, Guard, Network
 from hookplugin.delivery.headers import is_header
 from hookplugin.delivery.retry import Attempt
@@ -24,6 +25,7 @@ from hookspecs import Body, Outcome, Reason, Signer
 
 if TYPE_CHECKING:
     from hookplugin.delivery.receiver import Receiver
+    from hookplugin.delivery.sender import Sender
 
 _log = logging.getLogger("hookplugin")
 
@@ -37,6 +39,8 @@ class Deliverer:
         bodies: Bodies,
         network: Network = ANYWHERE,
         signers: Mapping[str, Signer] | None = None,
+        *,
+        later: bool = False,
     ) -> None:
         """Open no connection yet.
 
@@ -45,29 +49,44 @@ class Deliverer:
             bodies: what they may be sent.
             network: which addresses may be reached.
             signers: what plugins offer.
+            later: make ready only when there is something to deliver: a process that only stores is started often.
 
         """
-        # Here, and not where it is needed first: only who delivers needs `requests`, and a lock that another thread
-        # holds during an import or while a TLS context is made would stay locked in a forked child.
+        self._receivers: Final = {receiver.name: receiver for receiver in receivers}
+        self._bodies: Final = bodies
+        self._network: Final = network
+        self._signers: Final = signers
+        self._lock: Final = threading.Lock()
+        self._senders: Mapping[str, Sender] = {}
+        # Otherwise now: a lock that another thread holds during an import, or while a TLS context is made, would stay
+        # locked in a forked child.
+        if not later:
+            self._senders = self._make_senders()
+
+    def _make_senders(self) -> Mapping[str, Sender]:
+        # Not above: only who delivers needs `requests`.
         from hookplugin.delivery.sender import Sender  # noqa: PLC0415 - `import hookplugin` does without it
         from hookplugin.delivery.session import Sessions  # noqa: PLC0415 - as above
 
-        self._receivers: Final = {receiver.name: receiver for receiver in receivers}
-        self._senders: Final[dict[str, Sender]] = {}
-        guard = Guard(network)
+        senders: dict[str, Sender] = {}
+        guard = Guard(self._network)
         shared: dict[tuple[Tls | None, SecretStr | None], Sessions] = {}
         for name, receiver in self._receivers.items():
             ways = receiver.tls if receiver.may_need_tls else None, receiver.proxy
             sessions = shared.get(ways) or shared.setdefault(ways, Sessions(guard, *ways))
-            self._senders[name] = Sender(receiver, sessions, signers)
-        self._bodies: Final = bodies
+            senders[name] = Sender(receiver, sessions, self._signers)
+        return senders
 
     def deliver(self, claimed: Claimed) -> Attempt:
         """Make one attempt; never raises."""
         try:
+            if not self._senders:
+                with self._lock:
+                    self._senders = self._senders or self._make_senders()
             return self._deliver(claimed)
         except BaseException as error:  # noqa: BLE001 - nobody but us would catch it in a sender thread
-            _log.exception("the request %s to %r failed by an error of our own", claimed.id, claimed.receiver)
+            told = {"delivery": claimed.id, "receiver": claimed.receiver}
+            _log.exception("the request %s to %r failed by an error of our own", *told.values(), extra=told)
             return Attempt(Outcome(state="dead", reason=Reason.failed, detail=type(error).__name__))
 
     def _deliver(self, claimed: Claimed) -> Attempt:
@@ -88,10 +107,12 @@ class Deliverer:
                 return Attempt(Outcome(state="dead", reason=Reason.failed, detail=detail), body)
         headers, dropped = render_headers(receiver, request)
         attempt = self._senders[receiver.name].send(claimed.id, sent, headers)
+        told = {"delivery": claimed.id, "receiver": receiver.name}
         for note in dropped:
-            _log.warning("delivery %s to %r: %s", claimed.id, receiver.name, note)
+            _log.warning("delivery %s to %r: %s", *told.values(), note, extra=told)
         detail = "; ".join(part for part in (*notes, *dropped, attempt.outcome.detail) if part)
-        return replace(attempt, body=body, outcome=attempt.outcome.model_copy(update={"detail": detail}))
+        outcome = attempt.outcome.model_copy(update={"detail": detail})
+        return replace(attempt, body=body, outcome=outcome, fallback=bool(notes))
 
 
 def render(bodies: Bodies, request: Request) -> tuple[Body, list[str]]:
@@ -110,8 +131,9 @@ def render(bodies: Bodies, request: Request) -> tuple[Body, list[str]]:
     except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
         contain(error)
         reason = f"body {request.body!r} failed: {type(error).__name__}"
-        _log.warning("the body %r of delivery %s failed: %s", request.body, request.id, describe(error))
-    _log.warning("the fallback is sent for delivery %s: %s", request.id, reason)
+        told = {"delivery": request.id}
+        _log.warning("the body %r of delivery %s failed: %s", request.body, request.id, describe(error), extra=told)
+    _log.warning("the fallback is sent for delivery %s: %s", request.id, reason, extra={"delivery": request.id})
     note = f"the fallback was sent, {reason}"
     return render_fallback(request.deliveries, reason, many=request.many), [note]
 

@@ -20,6 +20,7 @@ from hookspecs import Delivery, Outcome
 
 _log = logging.getLogger("hookplugin")
 _ELSEWHERE: Final = 0.5  # seconds until a waiter looks what another process has settled
+_ENDING: Final = 0.2  # seconds that threads have to end: one that still runs may crash an interpreter that ends
 _IDLE: Final = 60.0  # seconds until a thread without work ends
 _LOOK: Final = 0.05  # seconds until it is seen again whether all is done
 _UNTOLD: Final = 10_000  # final outcomes that may wait for slow plugins to hear of them
@@ -111,6 +112,7 @@ class _Crew:
         self._waits: Final[list[_Wait]] = []
         self._untold: list[Pair] = []
         self._telling = False
+        self._started: set[threading.Thread] = set()
 
     def wake(self) -> None:
         self.rounds.look_around()
@@ -153,6 +155,9 @@ class _Crew:
             self.rounds.stopped = True
             for _ in range(self._threads):
                 self._jobs.put(None)
+        ends = max(deadline, time.monotonic() + _ENDING)
+        for thread in self._started - {threading.current_thread()}:
+            thread.join(max(0.0, ends - time.monotonic()))
         return self._unsettled()
 
     def _is_drained(self) -> bool:
@@ -244,9 +249,11 @@ class _Crew:
                 self._settled(delivery, outcome)
 
     def _start(self, target: Callable[[], None], name: str) -> bool:
+        thread = threading.Thread(target=target, name=name, daemon=True)
         try:
-            threading.Thread(target=target, name=name, daemon=True).start()
+            thread.start()
         except RuntimeError as error:  # of the system, or the interpreter is shutting down
             _log.debug("no thread %s: %s", name, error)
             return False
+        self._started = {one for one in self._started if one.is_alive()} | {thread}
         return True

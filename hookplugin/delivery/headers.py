@@ -8,7 +8,7 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import AfterValidator, PlainSerializer, PlainValidator, SecretStr, ValidationInfo
 
-from hookplugin.bodies.tree import Template, compile_text, is_template
+from hookplugin.bodies.compiled import Template, is_template
 from hookplugin.problems import Problem, ProblemsError, shown
 from hookplugin.references import must_pass, read_reference
 from hookspecs.frozen import FrozenDict
@@ -74,6 +74,8 @@ def _read(value: object, info: ValidationInfo) -> SecretStr | Template:
     if isinstance(value, (SecretStr, Template)):
         return value
     if isinstance(value, str) and is_template(value):
+        from hookplugin.bodies.tree import compile_text  # noqa: PLC0415 - it needs Jinja2
+
         return compile_text(value)
     found = read_reference(value, info)
     if isinstance(found, SecretStr):

@@ -17,7 +17,7 @@ from hookplugin.delivery.url import ProxyUrl, Url
 from hookplugin.outbox.rows import Waiting
 from hookplugin.problems import shown
 from hookplugin.references import FileSecret, Secret
-from hookplugin.values import Duration, Name, Rate
+from hookplugin.values import Duration, Name, Rate, one_or_more
 from hookspecs import Delivery
 from hookspecs.frozen import Frozen, FrozenDict
 
@@ -30,10 +30,6 @@ def _vars(values: Mapping[str, SecretStr]) -> FrozenDict[str, SecretStr]:
             message = f"{shown(name)!r} cannot be the name of a var; write one like routing_key"
             raise ValueError(message)
     return FrozenDict(values)
-
-
-def _one_or_more(value: object) -> object:
-    return value if value is None or isinstance(value, (list, tuple)) else (value,)
 
 
 Method: TypeAlias = Literal["POST", "PUT", "PATCH"]
@@ -80,7 +76,7 @@ class Defaults(Frozen):
     """Secrets that a body needs: `{{ vars.NAME }}`."""
     auth: Auth | None = None
     secret: Annotated[
-        tuple[Secret, ...], BeforeValidator(_one_or_more), Field(min_length=1, max_length=MOST_SECRETS)
+        tuple[Secret, ...], BeforeValidator(one_or_more), Field(min_length=1, max_length=MOST_SECRETS)
     ] = ()
     """Signs each request; several while it is rotated, the newest first."""
     signer: Choice = STANDARD

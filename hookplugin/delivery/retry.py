@@ -29,6 +29,8 @@ class Attempt:
     """Seconds that the receiver asked for."""
     mark: str | None = None
     """Of the URL that wants nothing more; the present one if none."""
+    fallback: bool = False
+    """Whether the fallback was sent instead of the body that was asked for."""
     too_large: bool = False
     """Whether the whole of a batch would not fit into the body; then nothing was sent."""
 

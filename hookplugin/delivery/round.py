@@ -17,8 +17,9 @@ from typing import Final, TypeAlias
 from hookplugin.delivery.health import Health
 from hookplugin.delivery.receiver import Receiver
 from hookplugin.delivery.retry import Attempt, Verdict, judge
-from hookplugin.outbox import lanes
-from hookplugin.outbox.lanes import Pair, Wanted
+from hookplugin.outbox import counters, lanes
+from hookplugin.outbox.counters import Counts, bucket
+from hookplugin.outbox.lanes import Pair, Waiters, Wanted
 from hookplugin.outbox.rows import Claimed, Taken, Waiting, new_id
 from hookspecs import Delivery, Outcome, Reason
 
@@ -60,6 +61,8 @@ class Round:
     """When there may be work, by receiver."""
     settled: list[Pair] = field(default_factory=list)
     claimed: list[Taken] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    """What is to be said once this is committed, each with the receiver that it is about."""
     more_wait: bool = False
     """Whether deliveries wait now that did not before."""
     _more: bool = False
@@ -119,6 +122,7 @@ class Round:
             verdict = judge(claimed, attempt, health, self.now)
             if verdict.health is not health:
                 self._change(verdict.health)
+                self._note(health, verdict.health, attempt.outcome)
             if verdict.gone:
                 self._disable(verdict.health, attempt.mark)
             if claimed.content and (verdict.final or verdict.split):
@@ -131,6 +135,31 @@ class Round:
         if bodies:
             lanes.drop_bodies(self.connection, bodies)
         return strange
+
+    def _note(self, before: Health, after: Health, outcome: Outcome) -> None:
+        """Say that a receiver stops to answer, or does again."""
+        if after.is_probed and not before.is_probed:
+            words = ", ".join(str(word) for word in (outcome.reason, outcome.status, outcome.detail) if word)
+            note = f"the receiver {after.name!r} failed {after.failures} times in a row, and is only probed: {words}"
+            self.notes.append((after.name, note))
+        elif before.is_probed and not after.is_probed:
+            self.notes.append((after.name, f"the receiver {after.name!r} answers again"))
+
+    def count(self, finished: Iterable[Finished]) -> None:
+        """Count attempts, how long they took, and fallbacks; what was not sent at all is none."""
+        counts: Counts = Counter()
+        for claimed, attempt in finished:
+            outcome, receiver = attempt.outcome, claimed.receiver
+            if attempt.too_large:
+                continue
+            seconds = outcome.milliseconds / 1000
+            counts["attempts", (receiver, outcome.reason or "delivered")] += 1
+            counts["attempt", (receiver, bucket(seconds))] += 1
+            counts["attempt_sum", (receiver,)] += seconds  # type: ignore[assignment]  # a sum of seconds
+            if attempt.fallback:
+                counts["fallbacks", (claimed.deliveries[0].body,)] += 1
+        if counts:
+            counters.add(self.connection, counts)
 
     def _disable(self, health: Health, mark: str | None) -> None:
         """Remember that a URL wants nothing more; the receiver may have another one by now."""
@@ -157,8 +186,7 @@ class Round:
             detail = "its max_age is over" if known else f"no receiver {delivery.receiver!r} is configured any more"
             expired = Outcome(state="dead", reason=Reason.expired, detail=detail)
             pairs.append((delivery, waiters.failed.get(delivery.id, expired)))
-        self._finalize(waiters.rows, pairs)
-        self.bury(waiters.broken)
+        self._give_up(waiters, pairs)
 
     def give_up_for_the_gone(self) -> None:
         """Give up what waits for receivers that want nothing more."""
@@ -169,10 +197,15 @@ class Round:
                     f"it answered 410 before, and is disabled; `hookplugin receiver enable {health.name}` ends that"
                 )
                 outcome = Outcome(state="dead", reason=Reason.gone, detail=detail)
-                self._finalize(waiters.rows, [(delivery, outcome) for delivery in waiters.deliveries])
-                self.bury(waiters.broken)
+                self._give_up(waiters, [(delivery, outcome) for delivery in waiters.deliveries])
                 self.look_at[health.name] = self.now if waiters.rows else inf
                 self._more = self._more or bool(waiters.rows)
+
+    def _give_up(self, waiters: Waiters, pairs: Sequence[Pair]) -> None:
+        self._finalize(waiters.rows, pairs)
+        if waiters.requests:
+            lanes.drop_bodies(self.connection, waiters.requests)
+        self.bury(waiters.broken)
 
     def claim(self, *, flush: bool) -> None:
         """Take what is due, for receivers with free places.

@@ -245,6 +245,8 @@ class Rounds:
             one, calls, len(finished), len(broken), strange if missing else [], self._release(one), self._store.durable
         )
         busy.update(claimed.receiver for claimed, _ in done.later)
+        waits = {id(attempt) for _, attempt in done.later}  # what cannot be settled now comes again in the next round
+        one.count([pair for pair in finished if id(pair[1]) not in waits])
         if dispatches:
             if self._unsure and done.in_file and not busy.total():
                 lanes.regain(connection, owner)
@@ -283,6 +285,8 @@ class Rounds:
             return
         one, self._said = done.round, ""
         self._unsure = self._unsure and not done.sure
+        for receiver, note in one.notes:
+            _log.warning("%s", note, extra={"receiver": receiver})
         with self.lock:
             for _ in range(done.finished):
                 self._finished.popleft()

@@ -6,7 +6,10 @@ import os
 import sqlite3
 import threading
 import weakref
+from collections import Counter
 from typing import Final
+
+from hookplugin.outbox.counters import Counts
 
 _WAIT: Final = 5.0  # seconds that a fork waits for a transaction to end
 _known: Final[weakref.WeakSet[Handle]] = weakref.WeakSet()
@@ -38,6 +41,8 @@ class Handle:
         self.broken: tuple[int, int] | None = None
         """Device and inode of the file, if it is damaged."""
         self._durability = ""
+        self.counts: Counts = Counter()
+        """What happened beside what is stored, and was not counted yet."""
         self.busy = False
         """Whether the thread that holds the lock is in a transaction: a signal handler may come in between."""
         with _knowing:

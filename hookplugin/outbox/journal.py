@@ -94,7 +94,7 @@ def recent_alert(row: tuple[Any, ...]) -> RecentAlert:
         received=datetime.fromtimestamp(received, UTC),
         alert=Alert.model_validate_json(alert),
         deliveries=tuple(_delivery(*delivery) for delivery in deliveries),
-        held=tuple(Held(reason, receiver) for receiver, reason in json.loads(held)),
+        held=tuple(Held(reason, receiver, *kind) for receiver, reason, *kind in json.loads(held)),
     )
 
 

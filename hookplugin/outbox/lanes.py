@@ -66,6 +66,8 @@ class Waiters:
     """The rows of what cannot be read any more."""
     failed: dict[str, Outcome]
     """How their last attempts failed, by id."""
+    requests: set[str]
+    """The ids under which what was sent of them is kept."""
 
 
 # Claiming
@@ -300,12 +302,13 @@ def next_expiry(connection: sqlite3.Connection) -> float:
 
 
 def _waiters(connection: sqlite3.Connection, statement: str, values: Mapping[str, Any]) -> Waiters:
-    found = Waiters({}, [], [], {})
+    found = Waiters({}, [], [], {}, set())
     if seqs := read_array(connection, statement, values):
         for row in read_array(connection, statements.READ, {"seqs": json.dumps(seqs)}):
             try:
                 found.deliveries.append(read_delivery(row, row[_ATTEMPTS]))
                 found.rows[row[1]] = row[0]
+                found.requests.add(row[_BATCH])
                 if row[_ATTEMPTS] and (failed := read_failure(row[-4:])):
                     found.failed[row[1]] = failed
             except ValueError:

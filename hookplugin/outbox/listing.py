@@ -29,6 +29,7 @@ STEP: Final = 500
 _BY_NUMBER: Final[Sequence[State]] = ("pending", "pending", "sending", "pending", "delivered", "dead")
 _PARKED: Final = 3
 _FIRST: Final = 10_000  # pending deliveries of a receiver, among which the oldest is looked for
+_FIRST_FEW: Final = 100  # the same, where nobody may wait for it: a replay may be older than it looks
 _DAY: Final = 86400.0
 
 
@@ -159,10 +160,33 @@ def count(connection: sqlite3.Connection, now: float) -> tuple[list[ReceiverCoun
             counts["dead_last_day"] = last_day
     for receiver, counts in found.items():
         if "pending" in counts:
-            row = connection.execute(statements.OLDEST, {"receiver": receiver, "few": _FIRST}).fetchone()
-            counts["oldest"] = _moment(row[0])
-    (refused,) = connection.execute(statements.REFUSED).fetchone()
-    return [ReceiverCount(receiver=name, **counts) for name, counts in sorted(found.items())], refused
+            counts["oldest"] = _oldest(connection, receiver, _FIRST)
+    return [ReceiverCount(receiver=name, **counts) for name, counts in sorted(found.items())], refused(connection)
+
+
+def refused(connection: sqlite3.Connection) -> int:
+    """Return how many deliveries were refused for want of room."""
+    return int(connection.execute(statements.REFUSED).fetchone()[0])
+
+
+def backlog(connection: sqlite3.Connection) -> list[ReceiverCount]:
+    """Count what waits, what is on the wire and what was given up for each receiver; what was delivered is left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for state, statement in (("sending", statements.COUNT_SENDING), ("dead", statements.COUNT_DEAD)):
+        for receiver, deliveries in connection.execute(statement):
+            found.setdefault(str(receiver), {})[state] = deliveries
+    for receiver, _, deliveries, _ in connection.execute(statements.COUNT_PENDING):
+        counts = found.setdefault(str(receiver), {})
+        counts["pending"] = counts.get("pending", 0) + deliveries
+    for receiver, counts in found.items():
+        if "pending" in counts:
+            counts["oldest"] = _oldest(connection, receiver, _FIRST_FEW)
+    return [ReceiverCount(receiver=name, **counts) for name, counts in sorted(found.items())]
+
+
+def _oldest(connection: sqlite3.Connection, receiver: str, few: int) -> datetime | None:
+    values = {"receiver": receiver, "few": few}
+    return _moment(connection.execute(statements.OLDEST, values).fetchone()[0])
 
 
 # Replaying

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from hookplugin.outbox import lanes, statements
+from hookplugin.outbox import counters, lanes, statements
 
 _TABLES: Final = ("kept", "recent", "seen")
 _STATE: Final = "state"
@@ -19,6 +20,7 @@ def move(memory: sqlite3.Connection, file: sqlite3.Connection, owner: str, now: 
 
     What is on the wire stays claimed by its owner, who settles it there.
     """
+    counted = counters.stored(file)
     rows: dict[int, int] = {}
     apart: set[str] = set()
     pending = 0
@@ -31,10 +33,7 @@ def move(memory: sqlite3.Connection, file: sqlite3.Connection, owner: str, now: 
         file.execute("update outbox set batch = null where batch = :batch and settled is null", {"batch": batch})
     (refused,) = memory.execute("select refused from tally").fetchone()
     file.execute(statements.REFUSE, {"refused": refused})
-    for row in _rows(memory, "attempt"):
-        row.pop("seq")
-        if row["delivery"] in rows:
-            _insert(file, "attempt", row | {"delivery": rows[row["delivery"]]})
+    _move_attempts(rows, memory, file)
     for table in _TABLES:
         for row in _rows(memory, table):
             row.pop("seq", None)
@@ -42,8 +41,23 @@ def move(memory: sqlite3.Connection, file: sqlite3.Connection, owner: str, now: 
                 _insert(file, table, row)
     for row in _rows(memory, "receiver"):
         file.execute(statements.MEET_RECEIVER, row)
+    _move_counters(counted, memory, file)
     lanes.hold(file, owner, now)
     return pending
+
+
+def _move_attempts(rows: Mapping[int, int], memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
+    for row in _rows(memory, "attempt"):
+        row.pop("seq")
+        if row["delivery"] in rows:
+            _insert(file, "attempt", row | {"delivery": rows[row["delivery"]]})
+
+
+def _move_counters(counted: Sequence[Sequence[Any]], memory: sqlite3.Connection, file: sqlite3.Connection) -> None:
+    """Add what was counted in memory; the moving was counted, too, and is not to be."""
+    file.execute("delete from counter")
+    for rows in (counted, counters.stored(memory)):
+        counters.add_stored(file, rows)
 
 
 def keep_receivers(file: sqlite3.Connection, memory: sqlite3.Connection) -> None:

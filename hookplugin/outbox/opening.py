@@ -6,13 +6,14 @@ import errno
 import json
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from hookplugin.outbox import statements
+from hookplugin.outbox import schema
 
 MEMORY: Final = "sqlite:///:memory:"
 """The outbox that is lost when the process ends."""
@@ -22,6 +23,7 @@ PATIENCE: Final = 5.0
 
 _AGAIN: Final = 0.0003  # seconds; SQLite's own way to wait sleeps so long that a rare writer never gets a turn
 _OURS: Final = frozenset({"outbox", "tally"})  # every outbox has one of these tables, also a damaged one
+_WITHOUT_COUNTERS: Final = 3  # the version
 _MAX_AGE: Final = 4 * 3600.0  # seconds, for what older versions have stored
 
 Value = TypeVar("Value")
@@ -41,7 +43,7 @@ def file_of(url: str) -> Path | None:
 def open_memory() -> sqlite3.Connection:
     """Open an outbox that is lost with the process."""
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    for statement in statements.SCHEMA:
+    for statement in schema.SCHEMA:
         connection.execute(statement)
     return connection
 
@@ -59,6 +61,7 @@ def open_file(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:
 
     """
     _create_private(path)
+    _make_alike(path)
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     connection.text_factory = _text
     try:
@@ -66,7 +69,7 @@ def open_file(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:
         connection.execute("pragma page_size = 2048")  # an alert touches many pages, each a little
         patiently(lambda: connection.execute("pragma journal_mode = wal"), patience)
         connection.execute("pragma journal_size_limit = 67108864")  # what a burst has grown is cut again
-        if version != statements.VERSION:
+        if version != schema.VERSION:
             patiently(lambda: connection.execute("begin immediate"), patience)
             _bring_up_to_date(connection, path)
             connection.execute("commit")
@@ -106,7 +109,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     if tables and (not version or tables.isdisjoint(_OURS)):
         message = f"{path} is the database of another program; name another file"
         raise OutboxError(message)
-    if version > statements.VERSION:
+    if version > schema.VERSION:
         message = f"the outbox {path} was written by a newer hookplugin; upgrade, or name another file"
         raise OutboxError(message)
     return int(version)
@@ -114,7 +117,10 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     version = _version(connection, path)  # again: another process may have been faster
-    if version == statements.VERSION:
+    if version == schema.VERSION:
+        return
+    if version == _WITHOUT_COUNTERS:
+        _add_counters(connection)
         return
     found = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
     old = [name for name in ("outbox", "recent", "seen", "notified") if (name,) in found]
@@ -122,13 +128,25 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"drop index if exists {index}")
     for name in old:
         connection.execute(f"alter table {name} rename to old_{name}")
-    for statement in statements.SCHEMA:
+    for statement in schema.SCHEMA:
         connection.execute(statement)
     if version:
         _copy_old(connection, old)
     for name in old:
         connection.execute(f"drop table old_{name}")
-    connection.execute(f"pragma user_version = {statements.VERSION}")
+    connection.execute("delete from counter")  # what was copied happened before
+    connection.execute(f"pragma user_version = {schema.VERSION}")
+
+
+def _add_counters(connection: sqlite3.Connection) -> None:
+    """Add what version 3 did not have: it counted nothing."""
+    query = "select type, name from sqlite_master where type in ('trigger', 'view')"
+    for kind, name in connection.execute(query).fetchall():
+        if name in schema.OURS:  # others' views stay
+            connection.execute(f"drop {kind} if exists {name}")  # with a view, its triggers are gone
+    for statement in (schema.COUNTER, *schema.TRIGGERS):
+        connection.execute(statement)
+    connection.execute(f"pragma user_version = {schema.VERSION}")
 
 
 def _copy_old(connection: sqlite3.Connection, old: list[str]) -> None:
@@ -169,6 +187,14 @@ def _fingerprint(alert: str) -> Any:  # noqa: ANN401 - what stands there
     with suppress(ValueError, TypeError, LookupError):
         return json.loads(alert)["fingerprint"]
     return None
+
+
+def _make_alike(path: Path) -> None:
+    """Give side files the mode of the file: SQLite makes them as it is, also while it may only be read by mistake."""
+    for side in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        with suppress(OSError):
+            if (mode := path.stat().st_mode) != side.stat().st_mode:
+                side.chmod(stat.S_IMODE(mode))
 
 
 def _create_private(path: Path) -> None:

@@ -175,7 +175,7 @@ def incoming_row(  # noqa: PLR0913, PLR0917 - all that is stored of an alert
         "tags": text.tags,
         "recent": text.recent,
         "deliveries": json.dumps([[one.delivery.id, one.delivery.receiver] for one in waiting]),
-        "held": json.dumps([[one.receiver, one.reason] for one in held]) if held else "[]",
+        "held": json.dumps([[one.receiver, one.reason, one.kind] for one in held]) if held else "[]",
     }
 
 

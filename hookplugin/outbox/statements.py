@@ -1,20 +1,4 @@
-"""The outbox in SQL: its tables, and what is done with them.
-
-Table `outbox` holds deliveries, in these states:
-
-    0 new       nobody has looked yet whether another of its lane is before it
-    1 ready     the head of its lane: a delivery that waits to be claimed
-    2 claimed   by `owner`, in attempt number `attempts`
-    3 parked    behind the head of its lane
-    4 delivered, 5 dead
-
-`due` is 0 until an attempt has failed: what was not sent yet is due at once, whatever the clock says. `attempts` counts
-claims, `failed` those that are known to have failed: a process may be killed in between.
-
-A lane is what one receiver hears of one alert: first in, first out. `kept` holds bodies of requests that failed,
-`attempt` failed attempts but the last; `receiver` what is the matter with a receiver, `process` who claims, and until
-when that counts. `recent` holds the alerts that came in last, `seen` what is known of each by its fingerprint. `tally`
-has one row. Times are seconds since 1970-01-01 UTC.
+"""The outbox in SQL: what is done with its tables; see `schema`.
 
 What concerns many rows takes them as one JSON array, and answers with one: each step of SQLite gives up the GIL, and
 with many busy threads it takes milliseconds to get it back.
@@ -23,73 +7,6 @@ with many busy threads it takes milliseconds to get it back.
 from __future__ import annotations
 
 from typing import Final
-
-# What comes next in the lane of a row goes on, unless the lane has another head: a dead letter that was replayed.
-_GO_ON: Final = """update outbox set state = 1
-        where seq = (select min(p.seq) from outbox p where p.receiver = old.receiver and p.key = old.key
-                     and p.state = 3)
-        and not exists (select 1 from outbox p where p.receiver = old.receiver and p.key = old.key
-                        and p.state in (1, 2)); end"""
-
-VERSION: Final = 3
-"""Of the schema; stands in the file as `user_version`."""
-
-SCHEMA: Final = (
-    """create table outbox(
-        seq integer primary key, id text not null unique, receiver text not null, key text not null, body text not null,
-        strategies text not null, via text not null default '[]', alert text not null,
-        state integer not null default 0, accepted real not null, expires real not null, due real not null default 0,
-        attempts integer not null default 0, failed integer not null default 0, owner text, batch text, settled real,
-        reason text, status integer, milliseconds real, detail text)""",
-    "create index outbox_due on outbox(receiver, due, seq) where state <= 1",
-    "create unique index outbox_head on outbox(receiver, key) where state in (1, 2)",
-    "create index outbox_parked on outbox(receiver, key, seq) where state = 3",
-    "create index outbox_claimed on outbox(owner) where state = 2",
-    "create index outbox_batch on outbox(batch) where batch is not null",
-    # Neither of these changes when a delivery is claimed. The second grows at its end, and has the receiver in it so
-    # that no row is read to see whose it is.
-    "create index outbox_expires on outbox(expires) where settled is null",
-    "create index outbox_settled on outbox(state, settled, receiver) where settled is not null",
-    "create table kept(request text primary key, content blob not null, content_type text not null)",
-    """create table attempt(
-        seq integer primary key, delivery integer not null, at real not null,
-        reason text, status integer, milliseconds real, detail text)""",
-    "create index attempt_of on attempt(delivery, seq)",
-    """create table receiver(
-        name text primary key, failures integer not null, pause real not null, until real not null, turn real not null,
-        paused integer not null, gone text, asked real not null,
-        asked_for real not null)""",
-    "create table process(owner text primary key, lease real not null)",
-    "create table tally(pending integer not null, refused integer not null)",
-    "insert into tally values (0, 0)",
-    """create table recent(
-        seq integer primary key, received real not null, source text, tags text not null, alert text not null,
-        deliveries text not null, held text not null)""",
-    """create table seen(
-        seq integer primary key, fingerprint text not null unique, firing integer not null, at real not null,
-        notified text not null)""",
-    # Whoever settles, replays or deletes a delivery need not think of this.
-    """create trigger outbox_added after insert on outbox when new.settled is null begin
-        update tally set pending = pending + 1; end""",
-    "create trigger outbox_settles after update of settled on outbox when old.settled is null begin "  # noqa: S608 - ours
-    "update tally set pending = pending - (new.settled is not null); " + _GO_ON,
-    """create trigger outbox_replays after update of settled on outbox when old.settled is not null begin
-        update tally set pending = pending + (new.settled is null); end""",
-    "create trigger outbox_forgets after delete on outbox when old.settled is null begin "  # noqa: S608 - ours
-    "update tally set pending = pending - 1; " + _GO_ON,
-    # All of an alert in one step.
-    """create view incoming as select null as fingerprint, null as firing, null as notified, null as alert, null as at,
-        null as rows, null as source, null as tags, null as recent, null as deliveries, null as held""",
-    """create trigger incoming_stored instead of insert on incoming begin
-        insert or replace into seen(fingerprint, firing, at, notified)
-            select new.fingerprint, new.firing, new.at, new.notified where new.fingerprint is not null;
-        insert into recent(received, source, tags, alert, deliveries, held)
-            values (new.at, new.source, new.tags, new.recent, new.deliveries, new.held);
-        insert into outbox(id, receiver, key, body, strategies, alert, accepted, expires)
-            select json_extract(j.value, '$[0]'), json_extract(j.value, '$[1]'), new.fingerprint,
-                json_extract(j.value, '$[2]'), json_extract(j.value, '$[3]'), new.alert, new.at,
-                json_extract(j.value, '$[4]') from json_each(new.rows) j; end""",
-)
 
 # Accepting
 
@@ -103,6 +20,16 @@ ADD: Final = """insert into outbox(id, receiver, key, body, strategies, via, ale
     values (:id, :receiver, :key, :body, :strategies, :via, :alert, :accepted, :expires)"""
 
 PENDING: Final = "select pending from tally"
+
+# `rows` are [name, labels, value].
+COUNT: Final = """insert into counter(name, labels, value)
+    select json_extract(j.value, '$[0]'), json_extract(j.value, '$[1]'), json_extract(j.value, '$[2]')
+    from json_each(:rows) j where true on conflict(name, labels) do update set value = value + excluded.value"""
+
+ADD_COUNTER: Final = """insert into counter values (:name, :labels, :value)
+    on conflict(name, labels) do update set value = value + excluded.value"""
+
+COUNTERS: Final = "select name, labels, value from counter limit :most"
 
 REFUSE: Final = "update tally set refused = refused + :refused"
 
@@ -308,6 +235,12 @@ COUNT_OTHERS: Final = """select receiver, state, count(*), 0 from outbox indexed
     union all
     select receiver, state, count(*), sum(state = 5 and settled >= :day) from outbox indexed by outbox_settled
         where settled is not null group by receiver, state"""
+
+COUNT_SENDING: Final = """select receiver, count(*) from outbox indexed by outbox_claimed where state = 2
+    group by receiver"""
+
+COUNT_DEAD: Final = """select receiver, count(*) from outbox indexed by outbox_settled
+    where settled is not null and state = 5 group by receiver"""
 
 # Of those that came in first: a replay makes one of them younger than those behind it.
 OLDEST: Final = """select min(accepted) from outbox where seq in (

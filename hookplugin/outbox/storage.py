@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from hookplugin.outbox import lanes
+from hookplugin.outbox import counters, lanes
+from hookplugin.outbox.counters import Counts
 from hookplugin.outbox.handle import Handle
 from hookplugin.outbox.moving import keep_receivers, move
 from hookplugin.outbox.opening import (
@@ -53,7 +54,7 @@ class Storage:
         self.path: Final = file_of(url)
         self.now: Final = clock
         self._durability: Final = durability
-        self._memory_meanwhile: Final = memory_meanwhile
+        self._memory_meanwhile = memory_meanwhile
         self._routine: Callable[[], Routine | None] = lambda: None
         self._owners: Final[dict[int, str]] = {}
         self._handles: Final[dict[int, Handle]] = {}
@@ -67,6 +68,10 @@ class Storage:
     def durable(self) -> bool:
         """Say whether what is accepted now outlives the process."""
         return self.path is not None and self._handle.memory is None
+
+    def stay_durable(self) -> None:
+        """Keep nothing in memory from now on: while the file fails, nothing is accepted, and it says so."""
+        self._memory_meanwhile = False
 
     @property
     def name(self) -> str:
@@ -116,14 +121,33 @@ class Storage:
                 error = OutboxError(f"{self.name} is closed") if self._closed else self._in_use()
                 return [Done(error=error)] * len(works)
             handle.busy = True
+            counted = handle.counts.copy()
             try:
-                return self._commit_somewhere(handle, works, sync=sync)
+                done = self._commit_somewhere(handle, [*works, *_counting(counted)], sync=sync)
+                handle.counts -= counted
+                return done[: len(works)]
             except OutboxError as error:
                 return [Done(error=error)] * len(works)
             finally:
                 handle.busy = False
                 if self._closed:  # by a signal handler, meanwhile
                     handle.close()
+
+    def count(self, name: str, *labels: str) -> None:
+        """Count what happened beside what is stored; it is stored with what is committed next."""
+        handle = self._handle
+        with handle.lock:
+            handle.counts[name, labels] += 1
+
+    def flush(self) -> None:
+        """Store what this process has counted.
+
+        Raises:
+            OutboxError: the storage does not answer.
+
+        """
+        if self._handle.counts:
+            self.run(lambda _: None)
 
     def read(self, work: Callable[[sqlite3.Connection], Value]) -> Value:
         """Run what only reads, in this thread; it keeps no other process waiting.
@@ -246,7 +270,9 @@ class Storage:
             connection.execute("begin immediate")
             moved = move(handle.memory, connection, self.owner, self.now())
             connection.execute("commit")
-        except (sqlite3.Error, OutboxError):
+        except Exception as error:  # noqa: BLE001 - whatever stands in a damaged row: the file must not stay locked
+            if not isinstance(error, (sqlite3.Error, OutboxError)):
+                _log.error("what was kept in memory cannot be moved to %s: %r", self.name, error)
             handle.close_file()
             return
         handle.memory.close()
@@ -287,6 +313,10 @@ class Storage:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         hint = f"; {_HINTS[code]}" if code in _HINTS else ""
         return OutboxError(f"{self.name} failed: {error}{hint}")
+
+
+def _counting(counts: Counts) -> list[Work]:
+    return [lambda connection: counters.add(connection, counts)] if counts else []
 
 
 def _together(connection: sqlite3.Connection, works: Sequence[Work]) -> list[Done]:

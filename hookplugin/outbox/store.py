@@ -103,6 +103,21 @@ class Store(Storage):
             self._full = False
         return entries
 
+    def try_to_write(self) -> None:
+        """See that the storage can be written, by writing what is there already.
+
+        Raises:
+            OutboxError: it cannot.
+
+        """
+
+        def write(connection: sqlite3.Connection) -> None:
+            # SQLite leaves out an update that changes nothing, but not this
+            (version,) = connection.execute("pragma user_version").fetchone()
+            connection.execute(f"pragma user_version = {version}")
+
+        self.run(write)
+
     def known(self, alert: Alert) -> tuple[Known, TagsSeen]:
         """Return what is known of an alert, and the tags that recent alerts of its source had.
 

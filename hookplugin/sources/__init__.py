@@ -3,24 +3,65 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
 from hookplugin.isolation import contain, describe
-from hookplugin.problems import nearest, problems_of
-from hookplugin.sources.alertmanager import parse_alertmanager
-from hookplugin.sources.hertzbeat import parse_hertzbeat
-from hookplugin.sources.own import parse_own
+from hookplugin.problems import nearest
+from hookplugin.sources.reading import said
 from hookspecs import Alert, Context, Source
 
+if TYPE_CHECKING:
+    from hookplugin.sources.variables import Variables
+
+_WITH_VARIABLES: Final = frozenset({"icinga", "nagios", "zabbix"})
+_MODULES: Final[Mapping[str, str]] = {"json": "own", "uptime-kuma": "uptime_kuma"}
+"""Where a source is that does not have the name of its module."""
+
+
+def _source(name: str) -> Source:
+    """Return a source whose module is imported for the first payload: most processes read one source, or none."""
+    module = _MODULES.get(name, name)
+
+    def parse(payload: Any, context: Context) -> Iterable[Alert | ValueError]:  # noqa: ANN401 - JSON has no narrower type
+        found: Source = getattr(import_module(f"hookplugin.sources.{module}"), f"parse_{module}")
+        return found(payload, context)
+
+    return parse
+
+
 SOURCES: Final[Mapping[str, Source]] = {
-    "alertmanager": parse_alertmanager,
-    "hertzbeat": parse_hertzbeat,
-    "json": parse_own,
+    name: _source(name)
+    for name in (
+        "alerta",
+        "alertmanager",
+        "cloudevents",
+        "elastalert",
+        "grafana",
+        "hertzbeat",
+        "icinga",
+        "json",
+        "nagios",
+        "prometheus",
+        "uptime-kuma",
+        "zabbix",
+    )
 }
 """The sources that we bring."""
+
+RESENDING: Final = frozenset({"alerta", "alertmanager", "grafana", "prometheus"})
+"""Those of systems that send an alert again and again while it lasts; what others send twice happened twice."""
+
+
+def variables_of(source: str) -> Variables | None:
+    """Return how a source of ours reads variables, of the environment, of arguments or lines; none if it does not."""
+    if source not in _WITH_VARIABLES:
+        return None
+    found: Variables = import_module(f"hookplugin.sources.{source}").VARIABLES
+    return found
 
 
 class PayloadError(ValueError):
@@ -29,6 +70,14 @@ class PayloadError(ValueError):
 
 class UnknownSourceError(LookupError):
     """Say that there is no source of that name, and which there are."""
+
+
+class Reading(NamedTuple):
+    """Hold what a source made of a payload."""
+
+    alerts: list[Alert]
+    problems: list[str]
+    """What it could not read; the rest counts."""
 
 
 class SourceError(Exception):
@@ -40,7 +89,7 @@ class SourceError(Exception):
         self.cause: Final = cause
 
 
-def read_alerts(source: str, payload: object, context: Context) -> list[Alert]:
+def read_alerts(source: str, payload: object, context: Context) -> Reading:
     """Read a foreign payload.
 
     Args:
@@ -60,17 +109,9 @@ def read_alerts(source: str, payload: object, context: Context) -> list[Alert]:
         raise UnknownSourceError(message)
     parsed = parse_json(payload) if isinstance(payload, (bytes, bytearray, str)) else payload
     try:
-        return [_checked(alert, source) for alert in sources[source](parsed, context)]
-    except ValidationError as error:
-        problems = [str(problem) for problem in problems_of(error, lambda _: _ALERT_KEYS)]
-        found = "; ".join(problems[:_MOST_PROBLEMS])
-        if len(problems) > _MOST_PROBLEMS:
-            found += f"; and {len(problems) - _MOST_PROBLEMS} more"
-        message = f"the source {source!r} cannot read the payload: {found}"
-        raise PayloadError(message) from None
+        return _read(source, sources[source](parsed, context))
     except ValueError as error:
-        message = f"the source {source!r} cannot read the payload: {error}"
-        raise PayloadError(message) from None
+        raise PayloadError(_unreadable(source, error)) from None
     except RecursionError:
         message = "the payload is nested too deeply"
         raise PayloadError(message) from None
@@ -80,8 +121,20 @@ def read_alerts(source: str, payload: object, context: Context) -> list[Alert]:
         raise SourceError(message, error) from None
 
 
-_MOST_PROBLEMS: Final = 3  # of a payload that are told; one of the wrong kind has dozens
-_ALERT_KEYS: Final = frozenset(str(field.alias) for field in Alert.model_fields.values())
+def _read(source: str, found: Iterable[object]) -> Reading:
+    reading = Reading([], [])
+    for one in found:
+        if isinstance(one, ValueError):
+            reading.problems.append(_unreadable(source, one))
+        else:
+            reading.alerts.append(_checked(one, source))
+    return reading
+
+
+def _unreadable(source: str, error: ValueError) -> str:
+    """Say what a source cannot read, in one line."""
+    found = said(error) if isinstance(error, ValidationError) else error
+    return f"the source {source!r} cannot read the payload: {found}"
 
 
 def _checked(alert: object, source: str) -> Alert:

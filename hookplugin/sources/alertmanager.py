@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hookplugin.sources.reading import as_list, as_object, as_time, from_labels, group_of
+from hookplugin.sources.reading import as_list, as_object, as_time, from_labels, group_of, key_of
 from hookspecs import Alert, Context
 
 _log = logging.getLogger("hookplugin")
@@ -24,12 +24,12 @@ def parse_alertmanager(payload: Any, context: Context) -> Iterator[Alert]:  # no
     """
     group = as_object(payload, "the payload")
     if str(group.get("version", "4")) != "4":
-        message = "version should be 4; Grafana's webhook, for one, has version 1 and is another format"
+        message = "version should be 4; Grafana's webhook has version 1: name the source grafana for it"
         raise ValueError(message)
     alerts = as_list(group.get("alerts"), "alerts")
     cut = group.get("truncatedAlerts")
-    if cut:
-        _log.warning("Alertmanager left out %s alerts of a group; raise max_alerts of its webhook_config", cut)
+    if isinstance(cut, int) and cut:
+        _log.warning("Alertmanager left out %d alerts of a group; raise max_alerts of its webhook_config", cut)
     shared = group_of(group, len(alerts))
     for index, item in enumerate(alerts):
         where = f"alerts[{index}]"
@@ -45,7 +45,7 @@ def _alert(item: Mapping[str, Any], where: str, group: Mapping[str, Any], contex
             "first_trigger_time": as_time(item.get("startsAt"), f"{where}.startsAt", context.timezone),
             "link": item.get("generatorURL") or None,
             "fingerprint": item.get("fingerprint"),
-            "group_key": group.get("groupKey"),
+            "group_key": key_of(group, len(group["alerts"])),
             "raw": item,
         }
     )

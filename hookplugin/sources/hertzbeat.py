@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from hookplugin.sources.reading import as_list, as_object, as_time, from_labels, group_of
+from hookplugin.sources.reading import as_list, as_object, as_time, from_labels, group_of, key_of
 from hookspecs import Alert, Context
 
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -83,7 +83,7 @@ def _of_group(item: Mapping[str, Any], where: str, group: Mapping[str, Any], con
             "gmt_create": item.get("gmtCreate"),
             "gmt_update": item.get("gmtUpdate"),
             "fingerprint": item.get("fingerprint"),
-            "group_key": group.get("groupKey"),
+            "group_key": key_of(group, len(group["alerts"])),
             "raw": item,
         }
     )

@@ -84,6 +84,8 @@ def explain(  # noqa: PLR0913, PLR0917 - each is another piece of evidence
     bodies: Mapping[str, str],
     known: Known,
     seen: TagsSeen,
+    *,
+    resends: bool = False,
 ) -> Explanation:
     """Ask every strategy about an alert.
 
@@ -94,10 +96,11 @@ def explain(  # noqa: PLR0913, PLR0917 - each is another piece of evidence
         bodies: each receiver's own body.
         known: of the alert's fingerprint.
         seen: of the tags of recent alerts of this source.
+        resends: whether the alert's source sends it again while it lasts.
 
     """
     verdicts = [strategy.judge(alert, at) for strategy in strategies]
-    choices = choose(alert, (verdict.strategy for verdict in verdicts if verdict.matched), bodies)
+    choices = choose((verdict.strategy for verdict in verdicts if verdict.matched), bodies, resends=resends)
     decision = decide(alert, choices, known, bodies, at.timestamp())
     named = named_receivers(compiled.strategy for compiled in strategies)
     follows = follows_firing(alert, known)

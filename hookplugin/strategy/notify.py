@@ -6,19 +6,15 @@ A recovery follows its firing, and what is sent again is not told again.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from math import inf
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from hookplugin.strategy.model import Strategy
 from hookplugin.values import duration_text
 from hookspecs import Alert, Priority, Status
-
-RESENDING: Final = frozenset({"alertmanager", "grafana", "prometheus"})
-"""Sources that send an alert again and again while it lasts; what others send twice happened twice."""
-
 
 _TIMES: Final = 16  # trigger times that are remembered: each of several Prometheus servers gives its own
 
@@ -91,15 +87,20 @@ class Known:
     notified: tuple[Notified, ...] = ()
 
 
+Kind: TypeAlias = Literal["unmatched", "unheard_firing", "unconfigured", "repeated", "refused"]
+"""Of the reasons why nobody hears of an alert: those that are counted. Refused is what could not be stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """Say why nobody, or one receiver, is to hear of an alert."""
 
     reason: str
     receiver: str | None = None
+    kind: Kind = field(default="refused", compare=False)
 
 
-UNMATCHED: Final = Held("no strategy matched")
+UNMATCHED: Final = Held("no strategy matched", kind="unmatched")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +112,13 @@ class Decision:
     known: Known
 
 
-def choose(alert: Alert, strategies: Iterable[Strategy], bodies: Mapping[str, str]) -> list[Choice]:
+def choose(strategies: Iterable[Strategy], bodies: Mapping[str, str], *, resends: bool = False) -> list[Choice]:
     """Return one copy for each receiver and body, however many of these strategies name them.
 
     Args:
-        alert: what the strategies let pass.
-        strategies: that apply.
+        strategies: that let an alert pass.
         bodies: each receiver's own body.
+        resends: whether its source sends it again while it lasts; what others send twice happened twice.
 
     """
     chosen: dict[Copy, list[Strategy]] = {}
@@ -129,7 +130,7 @@ def choose(alert: Alert, strategies: Iterable[Strategy], bodies: Mapping[str, st
         Choice(
             copy,
             tuple(strategy.name for strategy in behind),
-            _pause(alert, behind),
+            _pause(behind, resends=resends),
             tuple(strategy.name for strategy in behind if strategy.asks_for(Status.recovered)),
             tuple(strategy.name for strategy in behind if not strategy.asks_for(Status.firing)),
         )
@@ -162,11 +163,12 @@ def decide(alert: Alert, choices: Iterable[Choice], known: Known, receivers: Col
             accepted.append(choice)
             told[choice.copy] = _told(alert, choice, last, now)
         else:
-            held.append(Held(reason, choice.receiver))
-            if last:  # a clock that was set back must not make the pause longer
+            kind: Kind = "repeated" if choice.receiver in receivers else "unconfigured"
+            held.append(Held(reason, choice.receiver, kind))
+            if last and kind == "repeated":  # a clock that was set back must not make the pause longer
                 told[choice.copy] = replace(last, recovery=_recovery(alert, choice, last), at=min(last.at, now))
     if not accepted and not held:
-        held.append(Held(_filtered_out(known)) if follows else UNMATCHED)
+        held.append(Held(_filtered_out(known), kind="unheard_firing") if follows else UNMATCHED)
     return Decision(tuple(accepted), tuple(held), Known(_firing(alert, known), tuple(told.values())))
 
 
@@ -211,9 +213,9 @@ def follows_firing(alert: Alert, known: Known) -> bool:
     return alert.status is Status.recovered and known.firing is not Firing.unknown
 
 
-def _pause(alert: Alert, strategies: Iterable[Strategy]) -> float:
+def _pause(strategies: Iterable[Strategy], *, resends: bool) -> float:
     repeats = [strategy.repeat for strategy in strategies]
-    if alert.source in RESENDING:
+    if resends:
         return min((repeat for repeat in repeats if repeat is not None), default=inf)
     return min(repeat or 0.0 for repeat in repeats)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROUNDS = 11
@@ -16,6 +18,12 @@ from hookplugin.assembly import assemble
 from hookplugin.config import open_document
 assemble(open_document({path!r}))
 """
+QUEUE = """
+outbox: sqlite:///outbox.db
+receivers: [{name: ops, url: 'http://127.0.0.1:9/'}]
+strategies: [{name: all, receivers: [ops], match_all: true}]
+"""
+FIRE = [str(Path(sys.executable).with_name("hookplugin")), "fire", "--queue", "--config", "queue.yaml", "-"]
 INSIDE = """
 import time
 from hookplugin.assembly import assemble
@@ -42,10 +50,19 @@ def strategies(count: int) -> str:
     )
 
 
+# As where it is installed: what is compiled is kept.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def run(code: str) -> tuple[float, str]:
     """Run Python code in a new process; return seconds, and what it printed."""
+    return timed([sys.executable, "-c", code])
+
+
+def timed(command: Sequence[str], stdin: str = "", cwd: str | None = None) -> tuple[float, str]:
+    """Run a command; return seconds, and what it printed."""
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, input=stdin, cwd=cwd, env=ENVIRONMENT)
     return time.perf_counter() - started, done.stdout
 
 
@@ -54,13 +71,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "hookplugin.yaml"
         path.write_text(strategies(1000), encoding="utf-8")
-        nothing, reference, imported, whole, inside = [], [], [], [], []
+        Path(folder, "queue.yaml").write_text(QUEUE, encoding="utf-8")
+        nothing, reference, imported, whole, inside, queued = [], [], [], [], [], []
         for _ in range(ROUNDS):
             nothing.append(run("pass")[0])
             reference.append(run(REFERENCE)[0])
             imported.append(run("import hookplugin")[0])
             whole.append(run(LOAD.format(path=str(path)))[0])
             inside.append(float(run(INSIDE.format(path=str(path)))[1]))
+            queued.append(timed(FIRE, '{"content": "x"}', folder)[0])
     base = statistics.median(reference)
     print(f"python -c pass                          {statistics.median(nothing) * 1000:6.0f} ms")
     print(f"{REFERENCE:<39} {base * 1000:6.0f} ms  1.00")
@@ -68,6 +87,7 @@ def main() -> None:
         ("import hookplugin", imported),
         ("load 1,000 strategies", inside),
         ("process that imports and loads 1,000", whole),
+        ("hookplugin fire --queue", queued),
     ):
         print(f"{name:<39} {statistics.median(times) * 1000:6.0f} ms  {statistics.median(times) / base:.2f}")
 

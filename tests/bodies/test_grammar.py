@@ -11,11 +11,12 @@ import orjson
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
+from hookplugin.bodies.compiled import Template
 from hookplugin.bodies.filters import FILTER_NAMES, TESTS
 from hookplugin.bodies.plain import encode
 from hookplugin.bodies.scope import RenderError, Scope
 from hookplugin.bodies.shape import NAMES
-from hookplugin.bodies.tree import Template, compile_text, compile_tree
+from hookplugin.bodies.tree import compile_text, compile_tree
 from hookplugin.problems import ProblemsError
 from hookspecs import Alert, Delivery
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from jinja2 import nodes
 from storing import ALERTS
 
+from hookplugin.bodies.compiled import is_template
 from hookplugin.bodies.parsing import parse
-from hookplugin.bodies.preset import PRESETS, load_preset
+from hookplugin.bodies.preset import PRESETS, load_preset, speaks_of_vars
 from hookplugin.bodies.rendering import Bodies, Request
 from hookplugin.bodies.scope import TooLargeError
-from hookplugin.bodies.tree import is_template
 from hookplugin.document import load
 from hookplugin.sources import read_alerts
 from hookspecs import Alert, Context, Delivery, Registry
@@ -278,7 +278,7 @@ def test_a_payload_of_alertmanager_goes_through_and_comes_out_as_it_was(
 
     for name, parse_payload in SOURCES.items():
         registry.source(name, parse_payload)
-    body = check("alertmanager", *read_alerts("alertmanager", payload(file), Context(registry=registry)))
+    body = check("alertmanager", *read_alerts("alertmanager", payload(file), Context(registry=registry)).alerts)
     assert list(body) == list(sent)
     for one in (sent, body):
         del one["receiver"], one["groupKey"]
@@ -286,3 +286,8 @@ def test_a_payload_of_alertmanager_goes_through_and_comes_out_as_it_was(
             for time in ("startsAt", "endsAt"):
                 alert[time] = datetime.fromisoformat(alert[time])  # to the microsecond
     assert body == sent
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_what_a_preset_needs_is_known_before_it_is_compiled(name: str) -> None:
+    assert speaks_of_vars(name) == bool(load_preset(name).vars)

@@ -6,12 +6,16 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from commands import RunIn, forked_commands
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Arrivals = SimpleQueue[tuple[str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +52,17 @@ def configure(tmp_path: Path) -> Callable[..., None]:
         (tmp_path / "hookplugin.yaml").write_text(json.dumps(config), encoding="utf-8")
 
     return write
+
+
+@pytest.fixture
+def arrivals(httpserver: HTTPServer) -> Arrivals:
+    """Return what arrives: the path, and the content of the alert."""
+    arrived: Arrivals = SimpleQueue()
+
+    def answer(request: Request) -> Response:
+        arrived.put((request.path, json.loads(request.get_data())["content"]))
+        return Response(status=200)
+
+    for path in ("/one", "/two"):
+        httpserver.expect_request(path).respond_with_handler(answer)
+    return arrived

@@ -51,7 +51,7 @@ def test_alerts_are_listed_with_what_became_of_each_and_why_nobody_heard(
         "it heard of this at NOW UTC, and it is repeated after 4h"
     }
     assert (untold["alert"]["content"], untold["deliveries"]) == ("untold", [])
-    assert untold["held"] == [{"receiver": None, "reason": "no strategy matched"}]
+    assert untold["held"] == [{"receiver": None, "reason": "no strategy matched", "kind": "unmatched"}]
 
     lines = [" ".join(line.split()) for line in run("alerts", "list").stdout.splitlines()]
     assert (

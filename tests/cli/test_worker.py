@@ -29,20 +29,6 @@ BEGUN = "hookplugin.yaml: delivering what waits; SIGHUP reloads, SIGTERM ends\n"
 
 
 @pytest.fixture
-def arrivals(httpserver: HTTPServer) -> Arrivals:
-    """Return what arrives: the path, and the content of the alert."""
-    arrived: Arrivals = SimpleQueue()
-
-    def answer(request: Request) -> Response:
-        arrived.put((request.path, json.loads(request.get_data())["content"]))
-        return Response(status=200)
-
-    for path in ("/one", "/two"):
-        httpserver.expect_request(path).respond_with_handler(answer)
-    return arrived
-
-
-@pytest.fixture
 def leave(tmp_path: Path) -> Callable[..., None]:
     """Store a delivery as another process does that has no time left to make it."""
 
@@ -104,6 +90,25 @@ def test_a_worker_delivers_what_others_leave_and_reloads_what_is_right(
         assert worker.returncode == 0
     assert arrivals.empty()
     assert not (tmp_path / "other.db").exists()
+
+
+def test_a_log_for_machines_has_one_line_an_event_with_the_delivery(
+    configure: Callable[..., None], leave: Callable[..., None], httpserver: HTTPServer, tmp_path: Path
+) -> None:
+    httpserver.expect_request("/no").respond_with_data("no such hook", status=404)
+    configure({"ops": httpserver.url_for("/no")})
+    leave("one")
+    with working(tmp_path, "--log-format", "json") as worker:
+        assert worker.stderr
+        told = json.loads(worker.stderr.readline())
+        assert (told["level"], told["delivery"], told["receiver"]) == ("warning", "one", "ops")
+        assert told["msg"] == "delivery one to 'ops': dead, client_error, 404: no such hook"
+        (tmp_path / "hookplugin.yaml").write_text("nonsense: 1\nmore: 2\n", encoding="utf-8")
+        worker.send_signal(signal.SIGHUP)
+        assert len(json.loads(worker.stderr.readline())["msg"].splitlines()) == 3
+        worker.send_signal(signal.SIGTERM)
+        _, rest = worker.communicate()
+        assert rest == ""
 
 
 def test_signals_in_quick_succession_are_all_heard_and_the_last_ends_the_worker(

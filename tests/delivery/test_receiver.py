@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from hookplugin.bodies.tree import Template
+from hookplugin.bodies.compiled import Template
 from hookplugin.delivery.headers import RESERVED
 from hookplugin.delivery.receiver import Defaults, Receiver
 from hookspecs import Alert, Delivery

@@ -56,6 +56,40 @@ def become(turns: Turns) -> dict[str, Reason | str | None]:
     return {one.id: outcome.reason or outcome.state for one, outcome in turns.settled}
 
 
+# What is said
+
+
+def test_it_is_said_once_that_a_receiver_stops_to_answer_and_that_it_does_again(
+    store: Store, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    turns = Turns(store, "ops")
+    accept(store, *(delivery(str(number)) for number in range(12)))
+    for _ in range(10):
+        assert caplog.messages == []
+        turns.settle(turns.claim(most=1)[0], FAILED)
+    why = "the receiver 'ops' failed 10 times in a row, and is only probed: server_error, 503, busy"
+    assert caplog.messages == [why]
+    clock.time += 60
+    for claimed in turns.claim():
+        turns.settle(claimed, DELIVERED)
+    assert caplog.messages == [why, "the receiver 'ops' answers again"]
+    assert {record.receiver for record in caplog.records} == {"ops"}  # type: ignore[attr-defined]  # an `extra`
+
+
+def test_nothing_is_kept_of_what_is_given_up(store: Store, clock: Clock) -> None:
+    turns = Turns(store, "ops")
+    accept(store, delivery("old"), max_age=100.0)
+    (claimed,) = turns.claim()
+    turns.rounds.finish(claimed, Attempt(FAILED, Body(content=b"{}")))
+    turns.round()
+    kept = "select count(*) from kept"
+    assert store.read(lambda connection: connection.execute(kept).fetchone()) == (1,)
+    clock.time += 200
+    turns.round()
+    assert become(turns) == {"old": Reason.server_error}
+    assert store.read(lambda connection: connection.execute(kept).fetchone()) == (0,)
+
+
 # Lanes
 
 

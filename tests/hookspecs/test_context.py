@@ -35,7 +35,7 @@ def test_a_severity_is_read_as_the_operator_says_or_else_by_its_name(
     ("severity", "said", "key"),
     [
         ("Info", "the severity 'info'", "info"),
-        ("0", "the severity '0'", "0"),
+        ("0", "the severity '0'", '"0"'),
         ("", "an alert without a severity", '""'),
         (None, "an alert without a severity", '""'),
         (3, "an alert without a severity", '""'),

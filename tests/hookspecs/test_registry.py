@@ -114,3 +114,14 @@ def test_merging_takes_over_nothing_if_one_name_is_taken() -> None:
         host.merge(plugin)
     assert host.offers == (("source", "own"),)
     assert host.sources["own"] is plain
+
+
+def test_what_sends_again_is_merged_and_withdrawn_with_its_source() -> None:
+    host, plugin = Registry(), Registry()
+    host.source("alertmanager", plain, resends=True)
+    plugin.source("pager", plain, resends=True)
+    plugin.source("mail", plain)
+    host.merge(plugin)
+    assert host.resending == {"alertmanager", "pager"}
+    host.withdraw(plugin)
+    assert host.resending == {"alertmanager"}

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from storing import Clock, Turns, accept, exact, ids, processes_in_turn, telling
 
-from hookplugin.outbox import statements
+from hookplugin.outbox import schema
 from hookplugin.outbox.opening import Durability, OutboxError, open_file, open_memory
 from hookplugin.outbox.store import Store
 from hookplugin.strategy.explain import TagsSeen
@@ -82,7 +82,7 @@ def test_a_file_and_memory_have_the_same_tables(path: Path) -> None:
 
 def newer(path: Path) -> None:
     query(path, "pragma journal_mode = wal")
-    query(path, f"pragma user_version = {statements.VERSION + 1}")
+    query(path, f"pragma user_version = {schema.VERSION + 1}")
     query(path, "create table outbox(whatever)")
 
 
@@ -162,6 +162,18 @@ def test_many_processes_may_open_a_new_file_at_once(tmp_path: Path) -> None:
             assert ask(f"{tmp_path}/{turn}.db") == ["opened 0\n"] * 4
 
 
+def test_side_files_that_could_only_be_read_are_made_as_the_file_is(path: Path, file: str) -> None:
+    with closing(Store(file)):
+        pass
+    sides = [path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm")]
+    for side in sides:
+        side.touch(0o444)
+    with closing(Store(file)) as store:
+        store.count("reloads", "success")
+        store.flush()
+        assert {side.stat().st_mode & 0o777 for side in sides} == {0o600}
+
+
 # What older versions have written
 
 
@@ -233,7 +245,7 @@ def opened(old: int, file: str) -> Iterator[Store]:
 def test_an_older_file_has_todays_tables_and_no_other(path: Path, opened: Store) -> None:
     with closing(sqlite3.connect(path)) as file, closing(open_memory()) as memory:
         assert tables(file) == tables(memory)
-    assert query(path, "pragma user_version") == [(statements.VERSION,)]
+    assert query(path, "pragma user_version") == [(schema.VERSION,)]
     assert opened.durable
 
 
