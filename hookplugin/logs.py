@@ -11,12 +11,11 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias
 
 LogFormat: TypeAlias = Literal["plain", "logfmt", "json"]
 """How lines are written; plain is for people."""
 
-FORMATS: Final[tuple[LogFormat, ...]] = get_args(LogFormat)
 KEYS: Final = ("delivery", "receiver", "plugin")
 """What a record may hold beside its message, and is written as a key."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -18,7 +18,7 @@ from hookplugin.delivery.health import Health
 from hookplugin.delivery.receiver import Receiver
 from hookplugin.delivery.retry import Attempt, Verdict, judge
 from hookplugin.outbox import counters, lanes
-from hookplugin.outbox.counters import Counts, bucket
+from hookplugin.outbox.counters import bucket
 from hookplugin.outbox.lanes import Pair, Waiters, Wanted
 from hookplugin.outbox.rows import Claimed, Taken, Waiting, new_id
 from hookspecs import Delivery, Outcome, Reason
@@ -147,7 +147,7 @@ class Round:
 
     def count(self, finished: Iterable[Finished]) -> None:
         """Count attempts, how long they took, and fallbacks; what was not sent at all is none."""
-        counts: Counts = Counter()
+        counts: dict[tuple[str, tuple[str, ...]], float] = defaultdict(float)
         for claimed, attempt in finished:
             outcome, receiver = attempt.outcome, claimed.receiver
             if attempt.too_large:
@@ -155,7 +155,7 @@ class Round:
             seconds = outcome.milliseconds / 1000
             counts["attempts", (receiver, outcome.reason or "delivered")] += 1
             counts["attempt", (receiver, bucket(seconds))] += 1
-            counts["attempt_sum", (receiver,)] += seconds  # type: ignore[assignment]  # a sum of seconds
+            counts["attempt_sum", (receiver,)] += seconds
             if attempt.fallback:
                 counts["fallbacks", (claimed.deliveries[0].body,)] += 1
         if counts:

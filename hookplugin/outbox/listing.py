@@ -149,19 +149,9 @@ def knows(connection: sqlite3.Connection, receiver: str) -> bool:
 
 def count(connection: sqlite3.Connection, now: float) -> tuple[list[ReceiverCount], int]:
     """Count the deliveries to each receiver, and what was refused for want of room."""
-    found: dict[str, dict[str, Any]] = {}
     pending = connection.execute(statements.COUNT_PENDING).fetchall()
     others = connection.execute(statements.COUNT_OTHERS, {"day": now - _DAY}).fetchall()
-    for receiver, number, deliveries, last_day in (*pending, *others):
-        counts = found.setdefault(str(receiver), {})
-        state = _BY_NUMBER[number]
-        counts[state] = counts.get(state, 0) + deliveries
-        if state == "dead":
-            counts["dead_last_day"] = last_day
-    for receiver, counts in found.items():
-        if "pending" in counts:
-            counts["oldest"] = _oldest(connection, receiver, _FIRST)
-    return [ReceiverCount(receiver=name, **counts) for name, counts in sorted(found.items())], refused(connection)
+    return _by_receiver(connection, (*pending, *others), _FIRST), refused(connection)
 
 
 def refused(connection: sqlite3.Connection) -> int:
@@ -171,16 +161,23 @@ def refused(connection: sqlite3.Connection) -> int:
 
 def backlog(connection: sqlite3.Connection) -> list[ReceiverCount]:
     """Count what waits, what is on the wire and what was given up for each receiver; what was delivered is left out."""
+    pending = connection.execute(statements.COUNT_PENDING).fetchall()
+    others = connection.execute(statements.COUNT_UNDELIVERED).fetchall()
+    return _by_receiver(connection, (*pending, *others), _FIRST_FEW)
+
+
+def _by_receiver(connection: sqlite3.Connection, rows: Iterable[Sequence[Any]], few: int) -> list[ReceiverCount]:
+    """Return what rows of receiver, state, deliveries and those of the last day say of each receiver."""
     found: dict[str, dict[str, Any]] = {}
-    for state, statement in (("sending", statements.COUNT_SENDING), ("dead", statements.COUNT_DEAD)):
-        for receiver, deliveries in connection.execute(statement):
-            found.setdefault(str(receiver), {})[state] = deliveries
-    for receiver, _, deliveries, _ in connection.execute(statements.COUNT_PENDING):
+    for receiver, number, deliveries, last_day in rows:
         counts = found.setdefault(str(receiver), {})
-        counts["pending"] = counts.get("pending", 0) + deliveries
+        state = _BY_NUMBER[number]
+        counts[state] = counts.get(state, 0) + deliveries
+        if state == "dead":
+            counts["dead_last_day"] = last_day
     for receiver, counts in found.items():
         if "pending" in counts:
-            counts["oldest"] = _oldest(connection, receiver, _FIRST_FEW)
+            counts["oldest"] = _oldest(connection, receiver, few)
     return [ReceiverCount(receiver=name, **counts) for name, counts in sorted(found.items())]
 
 

@@ -142,7 +142,5 @@ TRIGGERS: Final = (
 
 SCHEMA: Final = (*TABLES, *TRIGGERS)
 
-OURS: Final = frozenset(
-    {"incoming", "incoming_stored", "outbox_added", "outbox_settles", "outbox_replays", "outbox_forgets"}
-)
-"""The names of triggers and views, of this version and the one before."""
+OURS: Final = frozenset(text.split(maxsplit=3)[2] for text in TRIGGERS)
+"""The names of triggers and of the view, of this version and the one before."""

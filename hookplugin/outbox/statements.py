@@ -236,11 +236,11 @@ COUNT_OTHERS: Final = """select receiver, state, count(*), 0 from outbox indexed
     select receiver, state, count(*), sum(state = 5 and settled >= :day) from outbox indexed by outbox_settled
         where settled is not null group by receiver, state"""
 
-COUNT_SENDING: Final = """select receiver, count(*) from outbox indexed by outbox_claimed where state = 2
-    group by receiver"""
-
-COUNT_DEAD: Final = """select receiver, count(*) from outbox indexed by outbox_settled
-    where settled is not null and state = 5 group by receiver"""
+COUNT_UNDELIVERED: Final = """select receiver, 2, count(*), 0 from outbox indexed by outbox_claimed where state = 2
+        group by receiver
+    union all
+    select receiver, 5, count(*), 0 from outbox indexed by outbox_settled where settled is not null and state = 5
+        group by receiver"""
 
 # Of those that came in first: a replay makes one of them younger than those behind it.
 OLDEST: Final = """select min(accepted) from outbox where seq in (

@@ -139,16 +139,6 @@ class Storage:
         with handle.lock:
             handle.counts[name, labels] += 1
 
-    def flush(self) -> None:
-        """Store what this process has counted.
-
-        Raises:
-            OutboxError: the storage does not answer.
-
-        """
-        if self._handle.counts:
-            self.run(lambda _: None)
-
     def read(self, work: Callable[[sqlite3.Connection], Value]) -> Value:
         """Run what only reads, in this thread; it keeps no other process waiting.
 

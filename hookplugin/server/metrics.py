@@ -115,8 +115,7 @@ class _Metrics(Collector):
 
 def _look(store: Store) -> _Seen | None:
     try:
-        store.flush()
-        store.try_to_write()
+        store.try_to_write()  # with what this process has counted
         return store.read(
             lambda connection: _Seen(
                 counters.read(connection),

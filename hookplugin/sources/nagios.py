@@ -51,7 +51,6 @@ def parse_nagios(payload: Any, context: Context) -> list[Alert]:  # noqa: ANN401
     def of(name: str) -> str:
         return macros.get(name.format(kind), "")
 
-    link = of("{}INFOURL")
     return [
         alert_of(
             Notification(
@@ -69,7 +68,7 @@ def parse_nagios(payload: Any, context: Context) -> list[Alert]:  # noqa: ANN401
                 since=_since(macros, kind),
                 at=epoch(of("TIMET")),
                 event=_number(of("{}NOTIFICATIONID")),
-                link=link,
+                link=of("{}INFOURL"),
                 tags=_tags(macros),
                 annotations={
                     "address": of("HOSTADDRESS"),

@@ -40,7 +40,7 @@ def insert(row: str, connection: sqlite3.Connection) -> None:
 
 
 def counted(store: Store) -> Counters:
-    store.flush()
+    store.try_to_write()
     return store.read(counters.read)
 
 
@@ -98,7 +98,7 @@ def test_what_happens_beside_is_stored_with_what_is_committed_next(on_disk: Stor
     assert on_disk.read(counters.read) == {}
     accept(on_disk, Alert(content="x"))
     assert on_disk.read(counters.read)["plugin_failures"] == {("odd", "alert_fired"): 2}
-    on_disk.flush()
+    on_disk.try_to_write()
     assert counted(on_disk)["plugin_failures"] == {("odd", "alert_fired"): 2}
 
 
@@ -107,7 +107,7 @@ def test_what_cannot_be_stored_is_counted_later(file: str, path: Path) -> None:
         store.count("reloads", "success")
         away = path.rename(path.with_name("away.db"))
         with pytest.raises(OutboxError):
-            store.flush()
+            store.try_to_write()
         away.rename(path)
         assert counted(store)["reloads"] == {("success",): 1}
 

@@ -22,7 +22,7 @@ with closing(open_memory()) as memory:  # what triggers do is not in the plan of
         body = re.sub(r"\b(old|new)\.(\w+)", r":\1_\2", text.partition(" begin")[2].rpartition("end")[0])
         STATEMENTS |= {f"{trigger} {number}": part for number, part in enumerate(body.split(";")) if part.strip()}
 ASKED_BY_PEOPLE = {
-    *("RECENT", "FROM_SOURCE", "TAGS", "COUNT_SENDING", "COUNT_DEAD"),
+    *("RECENT", "FROM_SOURCE", "TAGS", "COUNT_UNDELIVERED"),
     *("FIND_PENDING", "FIND_SENDING", "FIND_SETTLED", "COUNT_PENDING", "COUNT_OTHERS", "OLDEST", "KNOWS"),
 }
 """No alert and no round needs them."""
