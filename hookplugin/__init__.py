@@ -6,8 +6,10 @@ import hookplugin.guard  # noqa: F401 - before anything imports hookspecs
 from hookplugin.config import Config
 from hookplugin.discovery import PluginStatus
 from hookplugin.document import ConfigError
+from hookplugin.failures import Failure
 from hookplugin.host import Host, prepare
 from hookplugin.receipt import Receipt, Unsent
+from hookplugin.references import Secret
 from hookplugin.sources import PayloadError, UnknownSourceError
 from hookplugin.strategy.explain import Explanation, ReceiverExplanation, StrategyExplanation
 from hookplugin.version import __version__
@@ -16,10 +18,12 @@ from hookspecs import (
     Body,
     Context,
     Delivery,
+    Message,
     Outcome,
     Priority,
     Reason,
     Registry,
+    SendError,
     Status,
     WireRequest,
     hookimpl,
@@ -33,7 +37,9 @@ __all__ = [
     "Context",
     "Delivery",
     "Explanation",
+    "Failure",
     "Host",
+    "Message",
     "Outcome",
     "PayloadError",
     "PluginStatus",
@@ -42,6 +48,8 @@ __all__ = [
     "Receipt",
     "ReceiverExplanation",
     "Registry",
+    "Secret",
+    "SendError",
     "Status",
     "StrategyExplanation",
     "UnknownSourceError",

@@ -50,7 +50,9 @@ class PluginChoice(Frozen):
 
     required: tuple[Name, ...] = ()
     disabled: tuple[Name, ...] = ()
-    settings: Annotated[Mapping[Name, Mapping[str, Any]], AfterValidator(freeze), Field(repr=False)] = FrozenDict()
+    settings: Annotated[Mapping[Name, Mapping[str, Any]], AfterValidator(freeze), Field(repr=False, exclude=True)] = (
+        FrozenDict()
+    )
 
 
 class Keep(Frozen):
@@ -188,6 +190,15 @@ def disabled_plugins(document: Document) -> frozenset[str]:
     if isinstance(document.data, Config):
         return frozenset(document.data.plugins.disabled)
     return frozenset(name for _, name in texts_of(value_of(document.data, "plugins"), "disabled"))
+
+
+def settings_of(document: Document) -> Mapping[str, Mapping[str, Any]]:
+    """Return the settings of plugins, as they are written; the configuration need not be right."""
+    if isinstance(document.data, Config):
+        return document.data.plugins.settings
+    settings = value_of(value_of(document.data, "plugins"), "settings")
+    found = settings.items() if isinstance(settings, Mapping) else ()
+    return {name.strip(): value for name, value in found if isinstance(name, str) and isinstance(value, Mapping)}
 
 
 def keys_at(path: KeyPath) -> Iterable[str]:

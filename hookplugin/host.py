@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -15,18 +15,18 @@ from typing import Final, NamedTuple, Self
 
 import pluggy
 
-from hookplugin.assembly import assemble, close, configure
+from hookplugin.assembly import NONE, assemble, close, configure
 from hookplugin.config import OUR_PLUGIN, Config, ConfigInput, disabled_plugins, open_document
 from hookplugin.discovery import PluginStatus, take_over
 from hookplugin.document import ConfigError, Document
 from hookplugin.exposure import log_exposures
-from hookplugin.isolation import Answer, describe, raise_together
+from hookplugin.isolation import Answer, OfferError
 from hookplugin.outbox.opening import OutboxError
 from hookplugin.plugins import Plugins
 from hookplugin.problems import Problem
 from hookplugin.receipt import Receipt, Unsent
 from hookplugin.resolution import resolve, undeliverable
-from hookplugin.sources import SourceError, read_alerts
+from hookplugin.sources import read_alerts
 from hookplugin.strategy.explain import Explanation
 from hookplugin.strategy.notify import UNMATCHED, Held
 from hookplugin.webhook import DRAIN, Proposal, Webhook, explain_alert, webhook_of
@@ -46,10 +46,10 @@ def prepare(manager: pluggy.PluginManager, config: ConfigInput) -> Context:
     """
     document = open_document(config)
     plugins = Plugins(manager, take_over(manager, disabled_plugins(document)), strict=False)
-    plugins.register()
+    plugins.register(document)
     checked = resolve(document, plugins.offered)
     configure(plugins, checked, document)
-    log_exposures(checked, document)
+    log_exposures(checked, document, plugins.own_settings)
     return plugins.context
 
 
@@ -59,14 +59,26 @@ class Host:
     Threads may share a host. Close it, or use it as a context manager: closing delivers what is left.
     """
 
-    def __init__(self, config: ConfigInput, *, strict: bool = False, dispatch: bool | None = None) -> None:
+    def __init__(
+        self,
+        config: ConfigInput,
+        *,
+        strict: bool = False,
+        dispatch: bool | None = None,
+        plugins: Mapping[str, object] = NONE,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         """Load plugins, check the configuration, open the outbox; start no thread.
 
         Args:
             config: a `Config`, a dict of the same keys, or the path of a YAML file.
-            strict: failures of plugins in the host's own calls are raised, after every plugin was called; for tests.
+            strict: failures of plugins are raised, by the call that met them once every plugin was called, or by
+                `close`; for tests.
             dispatch: whether this process delivers; what the configuration says if None. One that does not needs an
                 outbox file.
+            plugins: modules or instances that the program brings itself, by name; they run beside those that are
+                installed, and in the place of one of the same name.
+            clock: seconds since 1970-01-01 UTC, for tests; the machine's if none.
 
         Raises:
             ConfigError: with every mistake at once.
@@ -74,26 +86,33 @@ class Host:
 
         """
         self._source: Final = Path(config).absolute() if isinstance(config, (str, os.PathLike)) else config
-        self._strict: Final = strict
         self._dispatch: Final = dispatch
         self._reloading: Final = threading.Lock()
         document = open_document(config)
         self._directory: Final = document.directory
-        self._plugins, checked = assemble(document, strict=strict)
+        self._plugins, checked = assemble(document, strict=strict, brought=plugins, clock=clock)
         self._config = self._as_told(checked, document)
         configure(self._plugins, self._config, document)
-        log_exposures(self._config, document)
+        log_exposures(self._config, document, self._plugins.own_settings)
         self._finalizer: Final = weakref.finalize(self, close, self._plugins, self._webhook, DRAIN)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], *, strict: bool = False, dispatch: bool | None = None) -> Self:
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        strict: bool = False,
+        dispatch: bool | None = None,
+        plugins: Mapping[str, object] = NONE,
+        clock: Callable[[], float] | None = None,
+    ) -> Self:
         """Read a YAML file; the arguments are those of the class.
 
         Raises:
             ConfigError: with every mistake at once, each with file and line.
 
         """
-        return cls(path, strict=strict, dispatch=dispatch)
+        return cls(path, strict=strict, dispatch=dispatch, plugins=plugins, clock=clock)
 
     @property
     def config(self) -> Config:
@@ -150,8 +169,7 @@ class Host:
                     fired.append(_Fired(alert, answers, proposals[before:]))
         except OutboxError as error:
             storage = str(error)
-        if self._strict:
-            raise_together([answer for one in fired for answer in one.answers], "alert_fired")
+        self._plugins.raise_failures("alert_fired")
         return self._receipt(fired, storage)
 
     def _receipt(self, fired: Iterable[_Fired], storage: str | None) -> Receipt:
@@ -159,7 +177,7 @@ class Host:
         for alert, answers, proposals in fired:
             deliveries = [delivery for one in answers for delivery in one.value or ()]
             reasons = [
-                (f"the plugin {one.plugin!r} failed: {describe(one.error)}", one.plugin == OUR_PLUGIN)
+                (f"the plugin {one.plugin!r} failed: {self._plugins.describe(one)}", one.plugin == OUR_PLUGIN)
                 for one in answers
                 if one.error
             ]
@@ -203,9 +221,8 @@ class Host:
         """
         try:
             reading = read_alerts(source, payload, self.context)
-        except SourceError as error:
-            if self._strict:
-                raise error.cause from None
+        except OfferError as error:
+            self._plugins.raise_failures(f"the source {source!r}")
             return Receipt(refused=(Unsent(alert=None, reason=str(error)),))
         return self.fire_all(reading.alerts).refusing(reading.problems)
 
@@ -218,10 +235,13 @@ class Host:
 
         Raises:
             TypeError: it is no `Alert`.
+            BaseExceptionGroup: filters failed, and the host is strict.
 
         """
         _require_alert(alert)
-        return explain_alert(self.context, alert, at)
+        explanation = explain_alert(self.context, alert, at)
+        self._plugins.raise_failures("filters")
+        return explanation
 
     def reload(self, config: ConfigInput | None = None) -> None:
         """Take the configuration as it is now; what is under way goes on as it was begun. This starts threads.
@@ -257,7 +277,7 @@ class Host:
             self._webhook.reload(checked, context)
         self._plugins.reconfigure(context, checked)
         self._config = checked
-        log_exposures(checked, document)
+        log_exposures(checked, document, self._plugins.own_settings)
 
     def _count_reload(self, outcome: str) -> None:
         if self._webhook:

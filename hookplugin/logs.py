@@ -9,7 +9,8 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
@@ -56,6 +57,18 @@ class Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return a line."""
         return json.dumps(_fields(self, record))
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Log nothing meanwhile, for who says it all by themselves."""
+    logger = logging.getLogger("hookplugin")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 _FORMATTERS: Final[Mapping[LogFormat, type[logging.Formatter]]] = {"plain": Plain, "logfmt": Logfmt, "json": Json}

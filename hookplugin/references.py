@@ -6,11 +6,12 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, SecretStr, ValidationInfo
 
 from hookplugin.problems import shown_path
 from hookplugin.values import base_directory
@@ -98,6 +99,8 @@ def read_reference(value: object, info: ValidationInfo) -> object:
         message = f"would be sent as it stands; write {{env: {variable[1]}}}"
         raise ValueError(message)
     if not isinstance(value, Mapping):
+        if isinstance(value, str):
+            _note(value, info)
         return value
     if len(value) != 1 or (kind := next(iter(value))) not in {"env", "file"} or not isinstance(value[kind], str):
         message = "should be text, {env: NAME} or {file: PATH}"
@@ -106,7 +109,15 @@ def read_reference(value: object, info: ValidationInfo) -> object:
     if not found.get_secret_value():
         message = f"{kind} {value[kind]!r} is empty"
         raise ValueError(message)
+    _note(found.get_secret_value(), info)
     return found
+
+
+def _note(secret: str, info: ValidationInfo) -> None:
+    """Let whoever reads this model know a secret, so that no error shows it."""
+    noted = (info.context or {}).get("secrets")
+    if isinstance(noted, list):
+        noted.append(secret)
 
 
 def checked(check: Check) -> AfterValidator:
@@ -124,6 +135,21 @@ def must_pass(secret: SecretStr, check: Check) -> None:
     """Let a secret change only to what passes a check, where it can change at all."""
     if isinstance(secret, FileSecret):
         secret.must_pass(check)
+
+
+def secrets_within(value: object) -> Iterator[SecretStr]:
+    """Yield the secrets in a model, a map or a list, at any depth."""
+    if isinstance(value, SecretStr):
+        yield value
+    elif isinstance(value, BaseModel):
+        yield from secrets_within({**value.__dict__, **(value.__pydantic_extra__ or {})})
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from secrets_within([getattr(value, one.name, None) for one in fields(value)])
+    elif isinstance(value, Mapping):
+        yield from secrets_within(list(value.values()))
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for one in value:
+            yield from secrets_within(one)
 
 
 def _read_env(name: str) -> EnvSecret:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hookplugin.bodies.compiled import Template
 from hookplugin.bodies.rendering import Bodies
 from hookplugin.config import OUR_PLUGIN, Config, keys_at, texts_of, value_of
 from hookplugin.delivery.headers import is_header
-from hookplugin.delivery.receiver import Receiver
+from hookplugin.delivery.receiver import WEBHOOK, Receiver
+from hookplugin.delivery.redaction import redact, spellings
 from hookplugin.delivery.signing import scheme_of
 from hookplugin.document import ConfigError, Document
+from hookplugin.isolation import contain, describe
+from hookplugin.models import mistakes
 from hookplugin.outbox.opening import MEMORY
 from hookplugin.problems import Path as KeyPath
 from hookplugin.problems import Problem, nearest, path_text, problems_of, shown
 from hookplugin.strategy.model import beside_match_all
+from hookspecs import SettingsError
+from hookspecs.frozen import FrozenDict
+from hookspecs.registry import read_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,8 @@ class Offered:
     signers: frozenset[str]
     plugins: Mapping[str, str | None]
     """By name: why it is not active, or none if it is."""
+    senders: Mapping[str, type[BaseModel] | None] = FrozenDict()
+    """By name: the model of its options."""
 
 
 def resolve(document: Document, offered: Offered) -> Config:
@@ -45,11 +54,12 @@ def resolve(document: Document, offered: Offered) -> Config:
     if isinstance(data, Config):
         config = data
         names = {
-            "receivers": {"__all__": {"name", "body", "fallback", "signer"}},
+            "receivers": {"__all__": {"name", "type", "body", "fallback", "signer"}},
             "strategies": {"__all__": {"name", "receivers", "filters", "body"}},
             "bodies": {"__all__": {"name"}},
         }
-        data = config.model_dump(include={**names, "plugins": {"required", "disabled", "settings"}})
+        data = config.model_dump(include={**names, "plugins": {"required", "disabled"}})
+        data["plugins"]["settings"] = config.plugins.settings
     else:
         try:
             config = Config.model_validate(data, context={"directory": document.directory})
@@ -58,6 +68,10 @@ def resolve(document: Document, offered: Offered) -> Config:
     problems += _name_problems(data, offered)
     if config:
         problems += _contradictions(config)
+        receivers, mistaken = _with_options(config, offered, document.directory)
+        problems += mistaken
+        if any(new is not old for new, old in zip(receivers, config.receivers, strict=True)):
+            config = config.model_copy(update={"receivers": receivers})
     if problems or config is None:
         raise ConfigError(document.locate(dict.fromkeys(problems)))
     return config
@@ -75,16 +89,21 @@ def _name_problems(data: object, offered: Offered) -> Iterator[Problem]:
     names = _names(receivers)
     yield from _twice("receivers", receivers)
     yield from _twice("strategies", strategies)
-    yield from _body_problems(data, offered.bodies)
+    off = _off(offered)
+    yield from _body_problems(data, offered.bodies, off)
     yield from _fallback_problems(data, names)
-    yield from _signer_problems(data, offered.signers)
+    yield from _signer_problems(data, offered.signers, off)
+    for index, receiver in receivers.items():
+        yield from _unknown(
+            ("receivers", index), "type", [((), receiver.get("type"))], {WEBHOOK, *offered.senders}, off
+        )
     for index, strategy in strategies.items():
         here: KeyPath = ("strategies", index)
         contradiction = beside_match_all(strategy)  # here too: the model looks only once all else is right
         if contradiction:
             yield Problem(here, contradiction)
         yield from _unknown(here, "receivers", texts_of(strategy, "receivers"), names)
-        yield from _unknown(here, "filters", texts_of(strategy, "filters"), offered.filters)
+        yield from _unknown(here, "filters", texts_of(strategy, "filters"), offered.filters, off)
     plugins = value_of(data, "plugins")
     for key in ("required", "disabled"):
         yield from _unknown(("plugins",), key, texts_of(plugins, key), offered.plugins)
@@ -99,11 +118,17 @@ def _name_problems(data: object, offered: Offered) -> Iterator[Problem]:
             yield Problem(("plugins", "settings", OUR_PLUGIN), message)
 
 
+def _off(offered: Offered) -> str:
+    """Return the end of a message about a name that nobody knows: perhaps a plugin that is off offers it."""
+    names = ", ".join(repr(name) for name, reason in sorted(offered.plugins.items()) if reason)
+    return f"; perhaps a plugin that is off offers it: {names}" if names else ""
+
+
 def _names(items: Mapping[int, Mapping[str, Any]]) -> set[str]:
     return {item["name"].strip() for item in items.values() if isinstance(item.get("name"), str)}
 
 
-def _body_problems(data: object, offered: frozenset[str]) -> Iterator[Problem]:
+def _body_problems(data: object, offered: frozenset[str], off: str) -> Iterator[Problem]:
     bodies = _items(data, "bodies")
     yield from _twice("bodies", bodies)
     for index, body in bodies.items():
@@ -112,10 +137,10 @@ def _body_problems(data: object, offered: frozenset[str]) -> Iterator[Problem]:
             message = f"{name.strip()!r} is a body of hookplugin's, or of a plugin's; choose another name"
             yield Problem(("bodies", index, "name"), message)
     known = offered | _names(bodies)
-    yield from _unknown(("defaults",), "body", [((), value_of(value_of(data, "defaults"), "body"))], known)
+    yield from _unknown(("defaults",), "body", [((), value_of(value_of(data, "defaults"), "body"))], known, off)
     for section in ("receivers", "strategies"):
         for index, item in _items(data, section).items():
-            yield from _unknown((section, index), "body", [((), item.get("body"))], known)
+            yield from _unknown((section, index), "body", [((), item.get("body"))], known, off)
 
 
 def _fallback_problems(data: object, names: Iterable[str]) -> Iterator[Problem]:
@@ -124,14 +149,41 @@ def _fallback_problems(data: object, names: Iterable[str]) -> Iterator[Problem]:
         yield from _unknown(("receivers", index), "fallback", [((), receiver.get("fallback"))], names)
 
 
-def _signer_problems(data: object, offered: frozenset[str]) -> Iterator[Problem]:
+def _signer_problems(data: object, offered: frozenset[str], off: str) -> Iterator[Problem]:
     defaults = value_of(data, "defaults")
     places: list[tuple[KeyPath, object]] = [(("defaults",), defaults)]
     places += [(("receivers", index), receiver) for index, receiver in _items(data, "receivers").items()]
     for path, item in places:
         found = value_of(item, "signer")
         where, name = (("name",), value_of(found, "name")) if isinstance(found, Mapping) else ((), found)
-        yield from _unknown(path, "signer", [(where, name)], offered)
+        yield from _unknown(path, "signer", [(where, name)], offered, off)
+
+
+def _with_options(config: Config, offered: Offered, directory: Path) -> tuple[tuple[Receiver, ...], list[Problem]]:
+    """Return the receivers with what the models of senders make of their options, and what is wrong with these."""
+    receivers: list[Receiver] = []
+    problems: list[Problem] = []
+    for index, receiver in enumerate(config.receivers):
+        model, options = offered.senders.get(receiver.type), receiver.options
+        here: KeyPath = ("receivers", index, "options")
+        secrets: list[str] = []
+        if model and not isinstance(options, model):
+            try:
+                options = read_model(model, options, directory, secrets)
+            except SettingsError as error:
+                problems += mistakes(error, model, here)
+            except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
+                contain(error)
+                text = redact(describe(error), spellings(secrets))
+                problems.append(Problem(here, f"cannot be read by the plugin: {text}"))
+        elif receiver.type in offered.senders and model is None:
+            if options:
+                problems.append(
+                    Problem(here, f"are not for type {receiver.type!r}, whose sender has no model of them; remove them")
+                )
+            options = None
+        receivers.append(receiver if options is receiver.options else receiver.with_options(options, secrets))
+    return tuple(receivers), problems
 
 
 def _contradictions(config: Config) -> Iterator[Problem]:
@@ -214,12 +266,13 @@ def _missing_vars(path: KeyPath, who: str, needed: Iterable[str], receiver: Rece
 
 
 def _unknown(
-    here: KeyPath, key: str, given: Iterable[tuple[KeyPath, object]], known: Iterable[str]
+    here: KeyPath, key: str, given: Iterable[tuple[KeyPath, object]], known: Iterable[str], hint: str = ""
 ) -> Iterator[Problem]:
     kind = {
         "body": "body",
         "fallback": "receiver",
         "signer": "signer",
+        "type": "type",
         "settings": "plugin",
         "required": "plugin",
         "disabled": "plugin",
@@ -227,7 +280,8 @@ def _unknown(
     for where, name in given:
         if isinstance(name, str) and name.strip() not in known:
             said = shown(name) if key == "signer" else name  # some write the secret there
-            yield Problem((*here, key, *where), f"unknown {kind} {said!r}{nearest(name, known)}")
+            near = nearest(name, known)
+            yield Problem((*here, key, *where), f"unknown {kind} {said!r}{near}{hint * (not near.endswith('?'))}")
 
 
 def _twice(section: str, items: Mapping[int, Mapping[str, Any]]) -> Iterator[Problem]:

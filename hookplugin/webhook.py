@@ -24,9 +24,11 @@ from hookplugin.strategy.explain import Explanation, TagsSeen, explain
 from hookplugin.strategy.index import Index
 from hookplugin.strategy.notify import Choice, Copy, Known, Notified, choose, decide
 from hookplugin.strategy.selection import CompiledStrategy, compile_strategy
-from hookspecs import Alert, Context, Delivery, Outcome, Status, hookimpl
+from hookspecs import PROJECT, Alert, Context, Delivery, Outcome, Status, hookimpl
 
 _log = logging.getLogger("hookplugin")
+
+_STATE: Final = f"{PROJECT}.{OUR_PLUGIN}"  # no name that another plugin would choose
 
 DRAIN: Final = 10.0
 """Seconds that `alert_shutdown` gives to what is not delivered yet."""
@@ -112,19 +114,26 @@ class Webhook:
             OutboxError: the outbox cannot be opened.
 
         """
-        self.store: Final = Store(config.outbox, durability=config.durability, max_pending=config.max_pending)
+        self.store: Final = Store(
+            config.outbox, context.clock, durability=config.durability, max_pending=config.max_pending
+        )
         self._announce: Final = context.announce
         self._rules = _rules(config, context)
         self._dispatcher: Final = Dispatcher(
             self.store, _work(config, context), self._settled, only_dead=context.announce is None
         )
         self._thread: Final = threading.local()
-        self._closed = False
+        self._left: int | None = None
 
     @property
     def is_at_work(self) -> bool:
         """Say whether what is due is delivered here, if it is to be."""
         return not self._dispatcher.work.dispatch or self.store.writer.is_running
+
+    @property
+    def is_idle(self) -> bool:
+        """Say whether there is nothing to do now: nothing is due or on the wire, and plugins have heard of all."""
+        return self._dispatcher.is_idle
 
     def reload(self, config: Config, context: Context) -> None:
         """Take another configuration, with the same outbox; what is under way goes on as it was begun."""
@@ -207,14 +216,21 @@ class Webhook:
         """
         return self._dispatcher.wait(ids, seconds)
 
-    def close(self, seconds: float) -> int:
-        """Deliver for at most this time, stop, and return how many deliveries are left; once is enough."""
-        if self._closed:
-            return 0
-        self._closed = True
-        left = self._dispatcher.close(seconds)
+    @property
+    def is_stopped(self) -> bool:
+        """Say whether nothing is delivered any more."""
+        return self._left is not None
+
+    def stop(self, seconds: float) -> int:
+        """Deliver for at most this time, stop, and return how many deliveries are left; `close` comes next."""
+        if self._left is None:
+            self._left = 0  # also for who asks meanwhile
+            self._left = self._dispatcher.close(seconds)
+        return self._left
+
+    def close(self) -> None:
+        """Close the outbox."""
         self.store.close()
-        return left
 
     def _commit(self, proposals: Sequence[Proposal]) -> None:
         if not proposals:
@@ -252,8 +268,7 @@ def _work(config: Config, context: Context) -> Work:
 
 def deliverer_of(config: Config, context: Context, *, later: bool = False) -> Deliverer:
     """Return who delivers under a configuration; `later` makes it ready only when it is needed."""
-    bodies, signers = bodies_of(config, context), context.registry.signers
-    return Deliverer(config.receivers, bodies, config.network, signers, later=later)
+    return Deliverer(config.receivers, bodies_of(config, context), config.network, context.registry, later=later)
 
 
 def bodies_of(config: Config, context: Context) -> Bodies:
@@ -263,7 +278,7 @@ def bodies_of(config: Config, context: Context) -> Bodies:
 
 def webhook_of(context: Context) -> Webhook | None:
     """Return the plugin's state in a host; none where the plugin is off."""
-    return cast("Webhook | None", context.state.get(OUR_PLUGIN))
+    return cast("Webhook | None", context.state.get(_STATE))
 
 
 def explain_alert(context: Context, alert: Alert, at: datetime | None) -> Explanation:
@@ -281,7 +296,7 @@ def explain_alert(context: Context, alert: Alert, at: datetime | None) -> Explan
 def alert_configure(context: Context) -> None:
     """Take the configuration: for this plugin, the settings are all of it."""
     if isinstance(context.settings, Config):
-        context.state[OUR_PLUGIN] = Webhook(context.settings, context)
+        context.state[_STATE] = Webhook(context.settings, context)
 
 
 @hookimpl
@@ -297,7 +312,8 @@ def alert_fired(alert: Alert, context: Context) -> Sequence[Delivery] | None:
 
 @hookimpl
 def alert_shutdown(context: Context) -> None:
-    """Deliver what is left, and close the outbox."""
+    """Deliver what is left, and close the outbox; a `Host` does both itself, before and after this."""
     webhook = webhook_of(context)
-    if webhook:
-        webhook.close(DRAIN)
+    if webhook and not webhook.is_stopped:
+        webhook.stop(DRAIN)
+        webhook.close()

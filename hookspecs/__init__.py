@@ -6,10 +6,10 @@ module to `add_hookspecs`.
 
 from hookspecs.alert import Alert, Moment, Priority, Scalar, Status
 from hookspecs.context import Context
-from hookspecs.delivery import Body, Delivery, Outcome, Reason, WireRequest
+from hookspecs.delivery import Body, Delivery, Message, Outcome, Reason, SendError, WireRequest
 from hookspecs.hooks import alert_configure, alert_delivered, alert_fired, alert_register, alert_shutdown
 from hookspecs.markers import PROJECT, hookimpl, hookspec
-from hookspecs.registry import Filter, Registry, Renderer, Signer, Source
+from hookspecs.registry import Filter, Registry, Renderer, Sender, SettingsError, Signer, Source
 
 __all__ = [
     "PROJECT",
@@ -18,6 +18,7 @@ __all__ = [
     "Context",
     "Delivery",
     "Filter",
+    "Message",
     "Moment",
     "Outcome",
     "Priority",
@@ -25,6 +26,9 @@ __all__ = [
     "Registry",
     "Renderer",
     "Scalar",
+    "SendError",
+    "Sender",
+    "SettingsError",
     "Signer",
     "Source",
     "Status",

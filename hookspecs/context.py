@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
@@ -28,11 +29,16 @@ class Context:
     registry: Registry = field(default_factory=Registry)
     """What all plugins offer; complete from `alert_configure` on."""
     settings: Any = field(default_factory=FrozenDict[str, Any], repr=False)
-    """The plugin's own part of the configuration, `plugins.settings.NAME`; never anybody else's."""
+    """The plugin's own part of the configuration, `plugins.settings.NAME`; never anybody else's.
+
+    What `registry.settings` has returned, or, of a plugin that asked for no model, as it is written.
+    """
     timezone: tzinfo | None = None
     """Of schedules, and of foreign times that name none; None is the machine's, as for `datetime.astimezone`."""
     severities: Mapping[str, Priority] = field(default_factory=FrozenDict[str, Priority])
     """The operator's reading of foreign severities."""
+    clock: Callable[[], float] = field(default=time.time, repr=False)
+    """Tell the time, in seconds since 1970-01-01 UTC; tests inject one that they move."""
     announce: Callable[[Delivery, Outcome], None] | None = field(default=None, repr=False)
     """Tell every plugin of a final outcome, through `alert_delivered`; None if nobody listens."""
     state: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Generic, Literal, Self, TypeVar
 
 from hookspecs.alert import Alert
 from hookspecs.frozen import Frozen
@@ -25,19 +25,22 @@ class Reason(StrEnum):
     redirect = "redirect"
     """3xx: redirects are never followed."""
     client_error = "client_error"
-    """4xx, but for 410 and 429."""
+    """4xx, but for 410 and 429; or what a plugin's sender says of the kind."""
     gone = "gone"
     """410: the receiver wants nothing more; also what waits for it then."""
     rate_limited = "rate_limited"
     """429."""
     server_error = "server_error"
-    """5xx."""
+    """5xx; or what a plugin's sender says of the kind."""
     invalid_answer = "invalid_answer"
     """The receiver does not speak HTTP, or answered a status that is none."""
     expired = "expired"
     """It waited longer than the receiver's `max_age`."""
     failed = "failed"
-    """An error of our own; the log has more."""
+    """An error of our own, or of a plugin; the log has more."""
+
+
+Options = TypeVar("Options", covariant=True)  # noqa: PLC0105 - what authors read
 
 
 class Body(Frozen):
@@ -100,3 +103,42 @@ class Outcome(Frozen):
     """From the start of the last attempt to its end."""
     detail: str = ""
     """For people: the error, or the first bytes of the receiver's answer; never a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message(Generic[Options]):
+    """Hold one attempt to tell a receiver something, as a plugin's sender is handed it.
+
+    Its repr shows nothing that could be a secret.
+    """
+
+    id: str
+    """Of the request, stable over retries: a channel that keeps the ids it has seen tells nobody twice."""
+    deliveries: tuple[Delivery, ...]
+    """What is told; several for a receiver with `batch`."""
+    body: Body = field(repr=False)
+    """As it was rendered."""
+    options: Options = field(repr=False)
+    """The receiver's `options`, as the model that the sender has asked for; none if it has not."""
+    timeout: float = 10.0
+    """Seconds that the attempt may take; after that it counts as timed out, whatever comes of it."""
+
+    @property
+    def receiver(self) -> str:
+        """Return the name of the receiver."""
+        return self.deliveries[0].receiver
+
+
+class SendError(Exception):
+    """Say why a sender could not tell its receiver, and whether it is worth another attempt."""
+
+    retry: bool = True
+    """Whether it may work later; if not, the delivery is dead at once."""
+    after: float | None = None
+    """Seconds that the receiver asks for, until then."""
+
+    def __init__(self, detail: str, *, retry: bool = True, after: float | None = None) -> None:
+        """Hold the reason, which is for people."""
+        super().__init__(detail)
+        self.retry = retry
+        self.after = after

@@ -17,27 +17,35 @@ from hookspecs.registry import Registry
 
 @hookspec
 def alert_register(registry: Registry) -> None:
-    """Offer sources, filters, renderers and signers, each under a name that the configuration can pick.
+    """Read settings, and offer sources, filters, renderers, signers and senders, each under a name.
+
+    The configuration picks what it wants by these names.
 
     When: once per plugin and host, before the configuration is checked.
 
     Args:
         registry: an empty one of the plugin's own; it is merged into the host's only if the hook returns.
 
-    Errors: whatever it raises, and a name that is taken, costs this plugin: it is off, and `hookplugin plugins`
-    says why.
+    Errors: whatever it raises, wrong settings, and a name that is taken, costs this plugin: it is off, and `hookplugin
+    plugins` says why.
 
     Example:
         ```python
         from hookplugin import Alert, Registry, hookimpl
+        from pydantic import BaseModel
 
 
-        def is_noise(alert: Alert) -> bool:
-            return alert.times < 3
+        class Settings(BaseModel):
+            at_most: int = 2
 
 
         @hookimpl
         def alert_register(registry: Registry) -> None:
+            settings = registry.settings(Settings)
+
+            def is_noise(alert: Alert) -> bool:
+                return alert.times <= settings.at_most
+
             registry.filter("noise", is_noise)
         ```
 
@@ -46,12 +54,13 @@ def alert_register(registry: Registry) -> None:
 
 @hookspec
 def alert_configure(context: Context) -> None:
-    """Read settings and make ready; start no thread here, the host may fork later.
+    """Make ready, once everybody has registered; start no thread here, the host may fork later.
 
     When: once per plugin and host, after every plugin has registered.
 
     Args:
-        context: the registry of all plugins, and this plugin's own settings.
+        context: the registry of all plugins, and this plugin's own settings: what `registry.settings` has returned, or
+            as they are written.
 
     Errors: whatever it raises costs this plugin: it is off, and `hookplugin plugins` says why.
 
@@ -79,7 +88,7 @@ def alert_fired(alert: Alert, context: Context) -> Iterable[Delivery] | None:
         context: as for `alert_configure`.
 
     Returns:
-        The deliveries that this plugin accepted; none if there are none.
+        The deliveries that this plugin has accepted, and makes itself; none if there are none.
 
     Errors: whatever it raises costs this plugin's part of this alert; the other plugins still get it.
 

@@ -10,11 +10,19 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from installing import build_wheel
 
 settings.register_profile("timeless", deadline=None)  # no test asserts a time: machines are noisy
 settings.load_profile("timeless")
 
 PAYLOADS = Path(__file__).parent / "payloads"
+collect_ignore = ["examples"]  # what is a test there runs where the example is installed
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build our wheel."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture

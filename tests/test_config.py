@@ -30,6 +30,7 @@ OFFERED = Offered(
     signers=frozenset({"standard", "github", "theirs"}),
     plugins={"webhook": None, "broken": "it cannot be loaded", "other": None},
 )
+OFF = "; perhaps a plugin that is off offers it: 'broken'"
 RECEIVER = {"name": "ops", "url": "http://example.com/hook"}
 STRATEGY = {"name": "all", "receivers": ["ops"]}
 TOP = (
@@ -40,7 +41,7 @@ OF_DEFAULTS = (
     "auth, batch, body, fallback, headers, max_in_flight, method, proxy, rate, retry, secret, signer, timeout, tls, "
     "vars"
 )
-OF_RECEIVER = OF_DEFAULTS.replace("method", "method, name").replace("vars", "url, vars")
+OF_RECEIVER = OF_DEFAULTS.replace("method", "method, name, options").replace("vars", "type, url, vars")
 ADDRESS = "should be an address that begins with http:// or https://, a host and perhaps a port"
 NOT_A_DURATION = "not a duration; write one like 500ms, 3s, 5m, 4h, 1d"
 PRIORITIES = "emergency (0), critical (1), warning (2)"
@@ -168,7 +169,10 @@ def test_every_mistake_is_reported_at_once_with_file_line_path_and_what_is_allow
         (strategy(receivers=["ops", "xyz"]), "strategies[0].receivers[1]: unknown receiver 'xyz'; there is ops"),
         ({"strategies": [STRATEGY]}, "strategies[0].receivers[0]: unknown receiver 'ops'; there is none"),
         (receiver(body="caht"), "receivers[0].body: unknown body 'caht'; did you mean 'chat'?"),
-        (strategy(body="xyz"), "strategies[0].body: unknown body 'xyz'; there is chat, hertzbeat"),
+        (
+            strategy(body="xyz"),
+            f"strategies[0].body: unknown body 'xyz'; there is chat, hertzbeat{OFF}",
+        ),
         (strategy(filters=["nois"]), "strategies[0].filters[0]: unknown filter 'nois'; did you mean 'noise'?"),
         (
             strategy(timezone="Europe/Pariss"),
@@ -304,7 +308,7 @@ def test_references_are_read_from_the_environment_and_from_files_beside_the_conf
           auth: {bearer: {file: secrets/token}}
     """)
     (ops,) = config.receivers
-    assert ops.url.get_secret_value() == "https://example.com/env"
+    assert ops.address.get_secret_value() == "https://example.com/env"
     assert ops.auth
     assert ops.auth.bearer
     assert ops.auth.bearer.get_secret_value() == "tok-en"
@@ -689,7 +693,7 @@ def test_a_secret_in_a_wrong_place_is_not_quoted(config: dict[str, Any], load: L
 
 def test_a_model_that_was_made_by_hand_hides_its_secrets_too() -> None:
     config = Config.model_validate(receiver(url=SecretStr(f"https://example.com/{CANARY}")))
-    assert config.receivers[0].url.get_secret_value().endswith(CANARY)
+    assert config.receivers[0].address.get_secret_value().endswith(CANARY)
     assert CANARY not in repr(config)
 
 

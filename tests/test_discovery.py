@@ -59,7 +59,19 @@ def statuses(config: dict[str, object] | None = None) -> dict[str, PluginStatus]
             HEAD + "@hookimpl(hookwrapper=True)\ndef alert_fired(alert):\n    yield",
             "alert_fired is a wrapper; wrappers could stop the other plugins, write a plain function",
         ),
-        (HEAD + "@hookimpl\ndef alert_fired(alert, colour): ...", "it cannot be loaded: PluginValidationError: "),
+        (
+            HEAD + "@hookimpl\ndef alert_fired(alert, colour): ...",
+            "alert_fired takes 'colour'; there is alert, context",
+        ),
+        (HEAD + "@hookimpl\ndef alert_register(reg): ...", "alert_register takes 'reg'; there is registry"),
+        (
+            HEAD + "@hookimpl\ndef alert_fired(alert): ...\ndef alert_shutdown(): ...",
+            "alert_shutdown is not marked, and would never be called; write @hookimpl above it",
+        ),
+        (
+            HEAD + "class Mine:\n    @hookimpl\n    def alert_fired(self): ...",
+            "it implements no hook; the class Mine does: let the entry point name an instance of it",
+        ),
         (
             HEAD + "@hookimpl\ndef alert_fired(alert): ...\n@hookimpl(specname='alert_fired')\ndef again(alert): ...",
             "it implements 'alert_fired' twice; let one function call the other",

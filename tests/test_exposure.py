@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import trustme
+from pydantic import BaseModel
 
-from hookplugin import Config, Host
+from hookplugin import Config, Host, Registry, Secret, hookimpl
 from hookplugin.config import open_document
 from hookplugin.exposure import exposures
 
@@ -28,7 +29,7 @@ def warned(tmp_path: Path) -> Any:
         path.chmod(mode)
         document = open_document(path)
         config = Config.model_validate(document.data, context={"directory": document.directory})
-        return [line.replace(str(tmp_path), "") for line in document.locate(exposures(config, document))]
+        return [line.replace(str(tmp_path), "") for line in document.locate(exposures(config, document, {}))]
 
     return read
 
@@ -107,3 +108,37 @@ def test_it_is_said_at_each_start_and_each_reload(times: int, caplog: pytest.Log
             host.reload()
     said = [record.getMessage() for record in caplog.records]
     assert len([line for line in said if "need not prove who it is" in line]) == 2 * times
+
+
+class Settings(BaseModel):
+    """Hold a secret of a plugin."""
+
+    token: Secret
+
+
+class Told:
+    """A plugin with a secret."""
+
+    @hookimpl
+    def alert_register(self, registry: Registry) -> None:
+        registry.settings(Settings)
+        registry.sender("box", lambda _: None, Settings)
+
+
+@pytest.mark.parametrize("where", ["settings", "options"])
+def test_a_secret_that_a_plugin_is_told_is_one_of_the_file(
+    where: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret, path = {"token": SECRET}, tmp_path / "hookplugin.yaml"
+    told = {"file": "key"}
+    (tmp_path / "key").write_text(SECRET, encoding="utf-8")
+    (tmp_path / "key").chmod(0o644)
+    for one, expected in ((secret, "secrets of "), ({"token": told}, f"the secret in '{tmp_path}/key'")):
+        settings = one if where == "settings" else {"token": {"env": "HOME"}}
+        receiver = {"name": "ops", "type": "box", "options": one if where == "options" else {"token": {"env": "HOME"}}}
+        path.write_text(json.dumps({"plugins": {"settings": {"told": settings}}, "receivers": [receiver]}))
+        path.chmod(0o644)
+        caplog.clear()
+        with Host(path, plugins={"told": Told()}):
+            pass
+        assert expected + ("'told'" if where == "settings" else "'ops'") * (one is secret) in caplog.text

@@ -25,6 +25,7 @@ from werkzeug import Request, Response
 import hookplugin
 import hookspecs
 from hookplugin import Alert, Context, Host, PayloadError, UnknownSourceError, hookimpl
+from hookplugin.isolation import describe
 from hookplugin.sources import SOURCES
 
 Install = Callable[..., None]
@@ -479,8 +480,13 @@ def test_a_source_that_crashes_or_returns_junk_is_refused_and_not_raised(
             (None, f"the source 'mine' failed: {reason}")
         ]
         assert receipt.accepted == ()
-    with Host({}, strict=True) as host, pytest.raises((ArithmeticError, LookupError, SystemExit, TypeError)):
+    with (
+        Host({}, strict=True) as host,
+        pytest.raises(BaseExceptionGroup, match="plugins failed in the source") as caught,
+    ):
         host.receive("mine", {})
+    (error,) = caught.value.exceptions
+    assert describe(error) == reason
 
 
 def test_a_plugins_source_may_refuse_a_payload(install: Install) -> None:
@@ -510,7 +516,7 @@ def test_of_what_a_plugins_source_reads_a_part_may_be_wrong(
     assert [(unsent.alert, unsent.reason) for unsent in receipt.refused] == [
         (None, "the source 'mine' cannot read the payload: 2 is no text")
     ]
-    assert heard(httpserver) == list(receipt.accepted)
+    assert sorted(heard(httpserver)) == sorted(receipt.accepted)  # of two alerts, either may be first
 
 
 @pytest.mark.parametrize(("options", "told"), [("", 2), (", resends=True", 1)])

@@ -9,6 +9,7 @@ import runpy
 import shlex
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_a_block_is_quoted_from_an_example(text: str) -> None:
 
 
 def test_the_two_commands_of_the_beginning_are_those_that_ci_and_the_packaging_test_run() -> None:
-    demo, tests, _ = SHELL
+    demo, tests, *_ = SHELL
     assert tests in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines(keepends=True)
     assert demo == "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/hookplugin demo\n"
 
@@ -100,3 +101,18 @@ def test_the_example_of_a_receiver_knows_our_requests() -> None:
 def test_a_hook_stands_with_its_exact_signature(name: str) -> None:
     signature = str(inspect.signature(getattr(hookspecs, name))).replace("'", "").replace("|", r"\|")
     assert f"| `{name}{signature}` |" in README
+
+
+@pytest.mark.parametrize("kind", ["source", "filter", "renderer", "signer", "sender"])
+def test_what_a_plugin_can_offer_stands_with_its_exact_signature(kind: str) -> None:
+    assert f"| `registry.{kind}{signature_of(getattr(hookspecs.Registry, kind))}` |" in README
+
+
+def test_how_a_plugin_reads_its_settings_stands_with_its_exact_signature() -> None:
+    assert f"`registry.settings{signature_of(hookspecs.Registry.settings)}`" in README
+
+
+def signature_of(method: Callable[..., object]) -> str:
+    signature = inspect.signature(method)
+    mine = signature.replace(parameters=[one for one in signature.parameters.values() if one.name != "self"])
+    return str(mine).replace("'", "").replace("|", r"\|")

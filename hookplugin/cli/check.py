@@ -7,20 +7,23 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import typer
 
-from hookplugin.assembly import rehearse
+from hookplugin.assembly import load_plugins, rehearse
 from hookplugin.bodies.rendering import Request
 from hookplugin.bodies.sample import SAMPLES
+from hookplugin.bodies.scope import RenderError
 from hookplugin.cli.options import ConfigOption, JsonOption
 from hookplugin.cli.output import print_json
 from hookplugin.config import Config, find_file, open_document
 from hookplugin.delivery.guard import BLOCKED, is_blocked
 from hookplugin.document import ConfigError
 from hookplugin.exposure import exposures
-from hookplugin.isolation import contain, describe
+from hookplugin.isolation import OfferError
+from hookplugin.logs import silence
 from hookplugin.outbox.opening import MEMORY, OutboxError, file_of
 from hookplugin.outbox.store import Store
 from hookplugin.plugins import Plugins
@@ -42,12 +45,13 @@ def check(
         path = find_file(config)
         name = str(path)
         document = open_document(path)
-        with rehearse(document) as (plugins, checked):
-            errors += document.locate([*_outbox(checked), *_bodies(plugins, checked)])
-            found = [*_warnings(plugins, checked), *exposures(checked, document)]
+        with silence(), rehearse(document) as (plugins, checked):
+            errors += document.locate([*plugins.mistakes, *_outbox(checked), *_bodies(plugins, checked)])
+            found = [*_warnings(plugins, checked), *exposures(checked, document, plugins.own_settings)]
             warnings += document.locate(replace(one, message=f"warning: {one.message}") for one in found)
     except ConfigError as error:
         errors += error.problems
+        warnings += _off(config)
     if as_json:
         print_json({"file": name, "ok": not errors, "errors": errors, "warnings": warnings})
     else:
@@ -57,6 +61,17 @@ def check(
             sys.stdout.write(f"{name}: fine{', with warnings' if warnings else ''}\n")
     if errors:
         raise typer.Exit(2)
+
+
+def _off(config: Path | None) -> list[str]:
+    """Say which plugins are off under a configuration that is wrong: it may name what they offer."""
+    try:
+        document = open_document(find_file(config))
+        with silence():
+            found = [replace(one, message=f"warning: {one.message}") for one in _plugins(load_plugins(document))]
+    except ConfigError:  # that is what is wrong
+        return []
+    return document.locate(found)
 
 
 def _outbox(config: Config) -> Iterator[Problem]:
@@ -76,7 +91,6 @@ def _outbox(config: Config) -> Iterator[Problem]:
 def _bodies(plugins: Plugins, config: Config) -> Iterator[Problem]:
     """Render every body with every sample."""
     bodies = bodies_of(config, plugins.context)
-    indexes = {body.name: index for index, body in enumerate(config.bodies)}
     for name in sorted(bodies.names):
         template = bodies.template(name)
         alone = template is None or template.speaks_of_one
@@ -86,11 +100,20 @@ def _bodies(plugins: Plugins, config: Config) -> Iterator[Problem]:
                 continue
             try:
                 bodies.render(Request("check", deliveries, datetime.now(UTC), many=len(deliveries) > 1))
-            except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
-                contain(error)
-                message = f"the body {name!r} fails for {words}: {describe(error)}"
-                yield Problem(("bodies", indexes[name]) if name in indexes else (), message)
+            except (RenderError, OfferError) as error:
+                yield Problem(_place(name, config), f"the body {name!r} fails for {words}: {error}")
                 break
+
+
+def _place(body: str, config: Config) -> tuple[str | int, ...]:
+    """Return where a body stands, or where it is named first, if a plugin makes it."""
+    for section in ("bodies", "receivers", "strategies"):
+        for index, one in enumerate(getattr(config, section)):
+            if section == "bodies" and one.name == body:
+                return (section, index)
+            if section != "bodies" and one.body == body:
+                return (section, index, "body")
+    return ()
 
 
 def _warnings(plugins: Plugins, config: Config) -> Iterator[Problem]:
@@ -104,12 +127,18 @@ def _warnings(plugins: Plugins, config: Config) -> Iterator[Problem]:
         if receiver.name not in named:
             message = f"{receiver.name!r} hears nothing: no enabled strategy names it"
             yield Problem(("receivers", index), message)
-        host = urlsplit(receiver.url.get_secret_value()).hostname or ""
-        if not receiver.proxy and is_blocked(host, config.network):
+        host = urlsplit(receiver.address.get_secret_value()).hostname or ""
+        if receiver.is_webhook and not receiver.proxy and is_blocked(host, config.network):
             yield Problem(("receivers", index, "url"), f"{BLOCKED}; see network")
     for index, strategy in enumerate(config.strategies):
         for contradiction in contradictions(strategy):
             yield Problem(("strategies", index), contradiction)
+    yield from _plugins(plugins)
+
+
+def _plugins(plugins: Plugins) -> Iterator[Problem]:
+    """Say which plugins are off, but for those whose settings are said to be wrong."""
+    mistaken = {one.path[2] for one in plugins.mistakes}
     for status in plugins.statuses:
-        if status.state == "failed":
+        if status.state == "failed" and status.name not in mistaken:
             yield Problem((), f"the plugin {status.name!r} is off: {status.reason}")

@@ -149,23 +149,21 @@ def read_payload_alerts(arguments: Sequence[str] | None, source: str, context: C
         CommandError: it cannot be read.
 
     """
+    from hookplugin.isolation import OfferError  # noqa: PLC0415 - as above
     from hookplugin.sources import (  # noqa: PLC0415 - as above
-        SOURCES,
         PayloadError,
-        SourceError,
         UnknownSourceError,
         read_alerts,
         variables_of,
     )
 
-    known = context.registry.sources.get(source)
-    variables = variables_of(source) if known is SOURCES.get(source) else None
-    where, payload = _payload(arguments or (), variables, code) if known else ("", None)
+    known = source in context.registry.sources
+    where, payload = _payload(arguments or (), variables_of(source), code) if known else ("", None)
     try:
         return read_alerts(source, payload, context)
     except UnknownSourceError as error:
         raise CommandError(str(error)) from None
-    except (PayloadError, SourceError) as error:
+    except (PayloadError, OfferError) as error:
         message = f"{where}: {error}"
         raise CommandError(message, code) from None
 

@@ -60,7 +60,7 @@ def list_receivers(
     found: list[Health] = []
     table = plain_table("receiver", "address", "body", "strategies")
     for receiver in checked.receivers:
-        address = shown_url(receiver.url.get_secret_value())
+        address = shown_url(receiver.address.get_secret_value()) if receiver.is_webhook else receiver.type
         naming = [one for one in checked.strategies if receiver.name in one.receivers]
         enabled, disabled = ([one.name for one in naming if one.enabled is wanted] for wanted in (True, False))
         row = {"name": receiver.name, "address": address, "body": receiver.body}

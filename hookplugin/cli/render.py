@@ -136,7 +136,10 @@ def _requests(plan: _Plan, bodies: Bodies, alerts: Sequence[Alert]) -> Iterator[
 
 def _request(plan: _Plan, request: Request, body: Body, problems: list[str]) -> dict[str, Any]:
     headers = own_headers(request.id, int(request.now.timestamp()), body)
-    if plan.receiver:
+    method: str = plan.receiver.method if plan.receiver else "POST"
+    if plan.receiver and not plan.receiver.is_webhook:  # what else is sent, its plugin knows
+        method, headers = plan.receiver.type, {"Content-Type": body.content_type}
+    elif plan.receiver:
         hidden = plan.receiver.model_copy(update={"vars": dict.fromkeys(plan.receiver.vars, _HIDDEN)})
         rendered, dropped = render_headers(hidden, request)
         problems = [*problems, *dropped]
@@ -147,7 +150,7 @@ def _request(plan: _Plan, request: Request, body: Body, problems: list[str]) -> 
         headers = dict.fromkeys(secret, _HIDDEN.get_secret_value()) | rendered | headers
     return {
         "receiver": plan.receiver.name if plan.receiver else None,
-        "method": plan.receiver.method if plan.receiver else "POST",
+        "method": method,
         "headers": headers,
         "body": body.content.decode(errors="replace"),
         "problems": problems,

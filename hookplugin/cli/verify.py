@@ -15,7 +15,7 @@ from hookplugin.cli.output import clean, console, print_json
 from hookplugin.config import find_file, open_document
 from hookplugin.delivery.signing import SIGNERS, SignerChoice, scheme_of
 from hookplugin.delivery.verification import verify as verify_signature
-from hookplugin.isolation import contain
+from hookplugin.isolation import OfferError, hiding
 from hookplugin.problems import nearest
 from hookplugin.references import FileSecret
 from hookplugin.values import duration_text
@@ -48,10 +48,11 @@ def verify(  # noqa: PLR0913, PLR0917 - options of the command line
         choice, secrets, offered = _of_file(secret_file or Path(), signer)
     found = parse_request(read_payload(request), secrets)
     try:
-        verdict = verify_signature(found, choice, offered)
-    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises; its words may quote the secret
-        contain(error)
-        message = f"the signer {choice.name!r} failed: {type(error).__name__}"
+        with hiding(lambda: secrets):
+            verdict = verify_signature(found, choice, offered)
+    except (ValueError, OfferError) as error:
+        cause = error.cause if isinstance(error, OfferError) else error  # its words may quote the secret
+        message = f"the signer {choice.name!r} failed: {type(cause).__name__}"
         raise CommandError(message, 1) from None
     age = time.time() - found.timestamp if found.timestamp else None
     if as_json:

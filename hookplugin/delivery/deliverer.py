@@ -15,13 +15,14 @@ from hookplugin.bodies.compiled import Template
 from hookplugin.bodies.rendering import Bodies, Request, render_fallback
 from hookplugin.bodies.scope import RenderError, TooLargeError
 from hookplugin.bodies.secret import fill, fill_text
+from hookplugin.delivery.channel import Channel
 from hookplugin.delivery.guard import ANYWHERE, Guard, Network
 from hookplugin.delivery.headers import is_header
 from hookplugin.delivery.retry import Attempt
 from hookplugin.delivery.tls import Tls
-from hookplugin.isolation import contain, describe
+from hookplugin.isolation import OfferError
 from hookplugin.outbox.rows import Claimed
-from hookspecs import Body, Outcome, Reason, Signer
+from hookspecs import Body, Outcome, Reason, Registry
 
 if TYPE_CHECKING:
     from hookplugin.delivery.receiver import Receiver
@@ -38,7 +39,7 @@ class Deliverer:
         receivers: Iterable[Receiver],
         bodies: Bodies,
         network: Network = ANYWHERE,
-        signers: Mapping[str, Signer] | None = None,
+        offers: Registry | None = None,
         *,
         later: bool = False,
     ) -> None:
@@ -48,19 +49,26 @@ class Deliverer:
             receivers: of the configuration.
             bodies: what they may be sent.
             network: which addresses may be reached.
-            signers: what plugins offer.
+            offers: signers and senders of plugins.
             later: make ready only when there is something to deliver: a process that only stores is started often.
 
         """
+        receivers = tuple(receivers)
         self._receivers: Final = {receiver.name: receiver for receiver in receivers}
         self._bodies: Final = bodies
         self._network: Final = network
-        self._signers: Final = signers
+        offers = offers or Registry()
+        self._signers: Final = offers.signers
+        self._channels: Final = {
+            receiver.name: Channel(receiver, offers.senders[receiver.type])
+            for receiver in receivers
+            if not receiver.is_webhook
+        }
         self._lock: Final = threading.Lock()
         self._senders: Mapping[str, Sender] = {}
         # Otherwise now: a lock that another thread holds during an import, or while a TLS context is made, would stay
         # locked in a forked child.
-        if not later:
+        if not later and len(self._channels) < len(self._receivers):
             self._senders = self._make_senders()
 
     def _make_senders(self) -> Mapping[str, Sender]:
@@ -72,17 +80,22 @@ class Deliverer:
         guard = Guard(self._network)
         shared: dict[tuple[Tls | None, SecretStr | None], Sessions] = {}
         for name, receiver in self._receivers.items():
+            if not receiver.is_webhook:
+                continue
             ways = receiver.tls if receiver.may_need_tls else None, receiver.proxy
             sessions = shared.get(ways) or shared.setdefault(ways, Sessions(guard, *ways))
             senders[name] = Sender(receiver, sessions, self._signers)
         return senders
 
+    def _sender(self, receiver: Receiver) -> Sender:
+        if not self._senders:
+            with self._lock:
+                self._senders = self._senders or self._make_senders()
+        return self._senders[receiver.name]
+
     def deliver(self, claimed: Claimed) -> Attempt:
         """Make one attempt; never raises."""
         try:
-            if not self._senders:
-                with self._lock:
-                    self._senders = self._senders or self._make_senders()
             return self._deliver(claimed)
         except BaseException as error:  # noqa: BLE001 - nobody but us would catch it in a sender thread
             told = {"delivery": claimed.id, "receiver": claimed.receiver}
@@ -105,8 +118,12 @@ class Deliverer:
             except KeyError as error:
                 detail = f"the receiver has no vars.{error.args[0]} any more, which the body needs"
                 return Attempt(Outcome(state="dead", reason=Reason.failed, detail=detail), body)
-        headers, dropped = render_headers(receiver, request)
-        attempt = self._senders[receiver.name].send(claimed.id, sent, headers)
+        dropped: list[str] = []
+        if channel := self._channels.get(receiver.name):
+            attempt = channel.send(claimed, sent)
+        else:
+            headers, dropped = render_headers(receiver, request)
+            attempt = self._sender(receiver).send(claimed.id, sent, headers)
         told = {"delivery": claimed.id, "receiver": receiver.name}
         for note in dropped:
             _log.warning("delivery %s to %r: %s", *told.values(), note, extra=told)
@@ -128,12 +145,9 @@ def render(bodies: Bodies, request: Request) -> tuple[Body, list[str]]:
         if isinstance(error, TooLargeError) and len(request.deliveries) > 1:
             raise
         reason = f"body {request.body!r} failed: {error}"
-    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
-        contain(error)
-        reason = f"body {request.body!r} failed: {type(error).__name__}"
-        told = {"delivery": request.id}
-        _log.warning("the body %r of delivery %s failed: %s", request.body, request.id, describe(error), extra=told)
-    _log.warning("the fallback is sent for delivery %s: %s", request.id, reason, extra={"delivery": request.id})
+        _log.warning("the fallback is sent for delivery %s: %s", request.id, reason, extra={"delivery": request.id})
+    except OfferError as error:
+        reason = f"body {request.body!r} failed: {str(error).partition(':')[0]}"
     note = f"the fallback was sent, {reason}"
     return render_fallback(request.deliveries, reason, many=request.many), [note]
 

@@ -65,6 +65,11 @@ class Dispatcher:
         """Look for work, now; this starts a thread."""
         self.crew.wake()
 
+    @property
+    def is_idle(self) -> bool:
+        """Say whether there is nothing to do now: nothing is due or on the wire, and everything is told."""
+        return not self.store.writer.is_running or self.crew.is_idle
+
     def wait(self, ids: Sequence[str], seconds: float) -> dict[str, Outcome | None]:
         """Wait until all these deliveries are settled, or the time is over; return their outcomes.
 
@@ -160,12 +165,14 @@ class _Crew:
             thread.join(max(0.0, ends - time.monotonic()))
         return self._unsettled()
 
+    @property
+    def is_idle(self) -> bool:
+        with self._changed:
+            return self.rounds.is_quiet and not (self._untold or self._telling)
+
     def _is_drained(self) -> bool:
         """Say whether all is done: of a file, what was due; of memory, everything."""
-        with self._changed:
-            if not self.rounds.is_quiet or self._untold or self._telling:
-                return False
-        return self._store.durable or not self._unsettled()
+        return self.is_idle and (self._store.durable or not self._unsettled())
 
     def _unsettled(self) -> int:
         try:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from hookplugin.delivery.auth import Auth
 from hookplugin.delivery.headers import Headers, has_authorization
@@ -15,12 +25,16 @@ from hookplugin.delivery.signing import MOST_SECRETS, STANDARD, Choice
 from hookplugin.delivery.tls import MACHINES, Tls
 from hookplugin.delivery.url import ProxyUrl, Url
 from hookplugin.outbox.rows import Waiting
-from hookplugin.problems import shown
-from hookplugin.references import FileSecret, Secret
+from hookplugin.problems import Problem, ProblemsError, shown
+from hookplugin.references import FileSecret, Secret, secrets_within
 from hookplugin.values import Duration, Name, Rate, one_or_more
 from hookspecs import Delivery
 from hookspecs.frozen import Frozen, FrozenDict
 
+WEBHOOK: Final = "webhook"
+"""The type of a receiver that is told by HTTP; all others are senders of plugins."""
+_WEBHOOKS_OWN: Final = frozenset({"url", "method", "headers", "auth", "secret", "signer", "tls", "proxy"})
+_NOWHERE: Final = SecretStr("")
 _VAR_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -101,19 +115,63 @@ class Defaults(Frozen):
         return self
 
 
+def _options(value: object) -> object:
+    if not isinstance(value, (Mapping, BaseModel)):
+        message = "should be a map of keys and values"
+        raise ValueError(message)
+    return value
+
+
 class Receiver(Defaults):
-    """Hold a webhook endpoint: where, with which credentials and body, within which limits."""
+    """Hold a webhook endpoint, or what a plugin's sender tells: where, with which body, within which limits."""
 
     name: Name
-    url: Url
+    type: Name = WEBHOOK
+    """How it is told: by a webhook, or by the plugin's sender of that name."""
+    url: Annotated[Url | None, Field(validate_default=True)] = None
+    options: Annotated[Any, BeforeValidator(_options), Field(repr=False, exclude=True)] = FrozenDict()
+    """Of a plugin's sender, as they are written; what its model makes of them, once the configuration is resolved."""
+
+    _read: tuple[SecretStr, ...] = ()
+    """The secrets that were read for the options, whatever became of them there."""
+
+    @field_validator("url")
+    @classmethod
+    def _webhooks_have_one(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if url is None and info.data.get("type") == WEBHOOK:
+            kind: Final = "missing"
+            raise PydanticCustomError(kind, "is missing")
+        return url
+
+    @model_validator(mode="after")
+    def _suits_its_type(self) -> Self:
+        if not self.is_webhook:
+            message = f"is for webhooks, and not for type {self.type!r}; see its options"
+            problems = [Problem((key,), message) for key in sorted(_WEBHOOKS_OWN & self.model_fields_set)]
+        else:
+            message = "are for a type that a plugin offers"
+            problems = [Problem(("options",), message)] if "options" in self.model_fields_set else []
+        if problems:
+            raise ProblemsError(problems)
+        return self
+
+    @property
+    def is_webhook(self) -> bool:
+        """Say whether it is told by HTTP."""
+        return self.type == WEBHOOK
+
+    @property
+    def address(self) -> SecretStr:
+        """Return where requests go; nothing if it is no webhook."""
+        return self.url or _NOWHERE
 
     @property
     def may_need_tls(self) -> bool:
         """Say whether requests go through TLS, now or once what stands in files has changed."""
-        token = self.auth.oauth2.token_url if self.auth and self.auth.oauth2 else self.url
+        token = self.auth.oauth2.token_url if self.auth and self.auth.oauth2 else self.address
         return any(
             isinstance(url, FileSecret) or url.get_secret_value().lower().startswith("https:")
-            for url in (self.url, token)
+            for url in (self.address, token)
         )
 
     @property
@@ -126,13 +184,21 @@ class Receiver(Defaults):
         """Return everything of it that nobody is to read, but for its URL."""
         headers = (value for value in self.headers.values() if isinstance(value, SecretStr))
         auth = self.auth.secrets if self.auth else ()
-        return (*headers, *auth, *self.vars.values(), *self.secret, *((self.proxy,) if self.proxy else ()))
+        proxy = (self.proxy,) if self.proxy else ()
+        options = (*self._read, *secrets_within(self.options))
+        return (*headers, *auth, *self.vars.values(), *self.secret, *proxy, *options)
 
     @property
     def mark(self) -> str:
         """Return what tells this URL from another one, and not what it is."""
-        text = f"{self.name} {self.url.get_secret_value()}"
+        text = f"{self.name} {self.address.get_secret_value()}"
         return sha256(text.encode()).hexdigest()[:8]
+
+    def with_options(self, options: object, secrets: Iterable[str]) -> Self:
+        """Return the receiver with what a model has made of its options, and the secrets that were read for it."""
+        changed = self.model_copy(update={"options": options})
+        changed._read = tuple(map(SecretStr, secrets))  # noqa: SLF001 - it is one of these
+        return changed
 
     def waiting(self, delivery: Delivery) -> Waiting:
         """Return a delivery to this receiver, and for how long it may wait."""
@@ -141,7 +207,8 @@ class Receiver(Defaults):
     def over(self, defaults: Defaults) -> Self:
         """Return the receiver with the defaults for what it does not say itself."""
         said = self.model_fields_set
-        update: dict[str, Any] = {name: getattr(defaults, name) for name in defaults.model_fields_set - said}
+        others = defaults.model_fields_set - said - (frozenset() if self.is_webhook else _WEBHOOKS_OWN)
+        update: dict[str, Any] = {name: getattr(defaults, name) for name in others}
         if update.get("fallback") == self.name:  # the default is meant for the others
             del update["fallback"]
         if "timeout" in said:

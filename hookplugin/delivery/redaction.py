@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 from urllib.parse import unquote, unquote_plus, urlsplit
 
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 
 from hookplugin.bodies.secret import ESCAPES
 from hookplugin.delivery.receiver import Receiver
+from hookplugin.delivery.signing import standard_key
 from hookplugin.delivery.url import split_target
 
 _LONGEST: Final = 200  # characters that are kept
@@ -22,8 +24,12 @@ _WORD: Final = 5  # letters from which on a part of a URL or a header may be a s
 def secrets_of(receiver: Receiver) -> Iterator[str]:
     """Yield everything of a receiver that must not be repeated into our files."""
     yield from (secret.get_secret_value() for secret in receiver.secrets)
-    yield from (secret.get_secret_value().removeprefix("whsec_") for secret in receiver.secret)
-    yield from _of_url(receiver.url.get_secret_value())
+    for secret in receiver.secret:
+        text = secret.get_secret_value()
+        yield text.removeprefix("whsec_")
+        with suppress(ValueError):
+            yield repr(standard_key(text))[2:-1]  # as an error of a signer may quote it
+    yield from _of_url(receiver.address.get_secret_value())
     for value in receiver.headers.values():
         if isinstance(value, SecretStr):
             yield from _parts(value.get_secret_value().split())
@@ -73,6 +79,8 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, "***")
     text = " ".join(text.split())[:_LONGEST]
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 

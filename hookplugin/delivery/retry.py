@@ -31,6 +31,8 @@ class Attempt:
     """Of the URL that wants nothing more; the present one if none."""
     fallback: bool = False
     """Whether the fallback was sent instead of the body that was asked for."""
+    again: bool = False
+    """Whether it is made again, whatever the outcome says."""
     too_large: bool = False
     """Whether the whole of a batch would not fit into the body; then nothing was sent."""
 
@@ -79,11 +81,12 @@ def judge(claimed: Claimed, attempt: Attempt, health: Health, now: float) -> Ver
     outcome = attempt.outcome
     if attempt.too_large:
         return Verdict(health, due=now, split=True)
-    if is_retried(outcome):
+    if attempt.again or is_retried(outcome):
         health = health.after_failure(attempt.retry_after, now)
         due = now + backoff(claimed.failed + 1)
         return Verdict(health, None if due < claimed.expires else outcome, due)
     health = health.after_answer()
-    if outcome.status in _SPLIT_STATUSES and len(claimed.deliveries) > 1:  # one of them may be to blame, or the size
+    refused = outcome.status in _SPLIT_STATUSES or (outcome.status is None and outcome.reason is Reason.client_error)
+    if refused and len(claimed.deliveries) > 1:  # one of them may be to blame, or the size
         return Verdict(health, due=now, split=True)
     return Verdict(health, outcome, gone=outcome.reason is Reason.gone)

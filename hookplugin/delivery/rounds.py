@@ -310,8 +310,8 @@ class Rounds:
             times += [one.now] if done.forgotten else []
             times += [one.now + AGAIN] if done.later or not self._is_where_it_should_be else []
             self._round_at = monotonic + min(times, default=inf) - one.now
+            self._after(one.settled)  # before anybody else can see that all is quiet: it may have to be told
         self._plan()
-        self._after(one.settled)
 
     @property
     def _dispatches(self) -> bool:

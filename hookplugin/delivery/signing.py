@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from hookplugin.delivery.headers import trouble_with_name
+from hookplugin.delivery.headers import FRAMING, trouble_with_name
+from hookplugin.delivery.url import split_target
 from hookplugin.values import Name
 from hookspecs import Signer, WireRequest
 from hookspecs.frozen import Frozen
@@ -231,3 +232,28 @@ def signer_of(choice: SignerChoice, offered: Mapping[str, Signer]) -> Signer:
     """Return who signs; KeyError if there is nobody of that name."""
     scheme = scheme_of(choice)
     return scheme.sign if scheme else offered[choice.name]
+
+
+def check_signed(request: WireRequest, signed: object) -> WireRequest:
+    """Return what a signer has made, if it is a request that can be sent, to where the receiver is.
+
+    Raises:
+        TypeError: it has made something else.
+        ValueError: it cannot be sent.
+
+    """
+    if not isinstance(signed, WireRequest):
+        message = f"it returned {type(signed).__name__}, not WireRequest"
+        raise TypeError(message)
+    content: object = signed.content
+    if not isinstance(content, bytes) or not all(isinstance(one, str) for one in signed.headers.values()):
+        message = "its content should be bytes, and its headers text"
+        raise TypeError(message)
+    if split_target(signed.url)[0] != split_target(request.url)[0]:
+        message = "it changed more of the URL than path and query"
+        raise ValueError(message)
+    for name in signed.headers.keys() - request.headers.keys():
+        if name.lower() in FRAMING or (name.lower() != "webhook-signature" and trouble_with_name(name)):
+            message = f"it may not set the header {name!r}"
+            raise ValueError(message)
+    return signed

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from alerta.plugins import PluginBase  # type: ignore[import-not-found]
-from flask import g  # type: ignore[import-not-found]
+from flask import g
 
 import hookplugin.delivery.sender  # noqa: F401 - now: within the first alert, its sender would wait for the import
 from hookplugin.config import find_file

@@ -193,7 +193,8 @@ class Storage:
                 self._return(handle, at_once=True)
             if used and handle.connection and not handle.busy:
                 with suppress(sqlite3.Error):
-                    _transaction(handle.connection, [lambda connection: lanes.leave(connection, self.owner)])
+                    leaving: list[Work] = [lambda connection: lanes.leave(connection, self.owner)]
+                    _transaction(handle.connection, [*_counting(handle.counts), *leaving])
             self._closed = True
             if not handle.busy:
                 handle.close()

@@ -182,11 +182,7 @@ class _Server:
 
     def _receive(self, source: str, body: bytearray) -> Receipt:
         parsed = self._intake.parse(body)
-        try:
-            return self._host.receive(source, body if isinstance(parsed, str) else parsed)  # text would be parsed again
-        except KeyboardInterrupt:  # in a thread it is a plugin's, and would end the server
-            message = f"a plugin raised KeyboardInterrupt for what {source!r} read"
-            raise RuntimeError(message) from None
+        return self._host.receive(source, body if isinstance(parsed, str) else parsed)  # text would be parsed again
 
 
 def _json(answer: Answer | Health | Trouble, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -101,6 +101,14 @@ class _Metrics(Collector):
         for labels, value in self._requests.items():
             requests.add_metric(labels, value)
         yield requests
+        up = GaugeMetricFamily("hookplugin_plugin_up", "Whether a plugin runs that should.", labels=["plugin"])
+        runs: dict[str, bool] = {}
+        for status in self._host.plugins:
+            if status.state != "disabled":  # two packages may offer one name
+                runs[status.name] = status.state == "active" or runs.get(status.name, False)
+        for name, is_active in runs.items():
+            up.add_metric([name], float(is_active))
+        yield up
         webhook = webhook_of(self._host.context)
         seen = _look(webhook.store) if webhook else None
         yield GaugeMetricFamily(
@@ -155,12 +163,13 @@ def _begun(host: Host) -> Counters:
     config = host.config
     receivers = [receiver.name for receiver in config.receivers]
     bodies = {receiver.body for receiver in config.receivers} | {one.body for one in config.strategies if one.body}
-    hooks = [(status.name, hook) for status in host.plugins if status.state == "active" for hook in status.hooks]
+    active = [status for status in host.plugins if status.state == "active"]
+    places = [(status.name, place) for status in active for place in (*status.hooks, *status.offers)]
     dead = [(receiver, "5", reason.value) for receiver in receivers for reason in Reason]
     return {
         "settled": dict.fromkeys([*dead, *((receiver, "4", "") for receiver in receivers)], 0.0),
         "fallbacks": dict.fromkeys([(body,) for body in sorted(bodies)], 0.0),
-        "plugin_failures": dict.fromkeys(hooks, 0.0),
+        "plugin_failures": dict.fromkeys(places, 0.0),
         "reloads": dict.fromkeys([("success",), ("failure",)], 0.0),
     }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from hookplugin.isolation import contain, describe
+from hookplugin.isolation import OfferError
 from hookplugin.problems import nearest
 from hookplugin.sources.reading import said
 from hookspecs import Alert, Context, Source
@@ -80,15 +80,6 @@ class Reading(NamedTuple):
     """What it could not read; the rest counts."""
 
 
-class SourceError(Exception):
-    """Say that a source failed by an error of its own."""
-
-    def __init__(self, message: str, cause: BaseException) -> None:
-        """Hold the message, and what the source raised."""
-        super().__init__(message)
-        self.cause: Final = cause
-
-
 def read_alerts(source: str, payload: object, context: Context) -> Reading:
     """Read a foreign payload.
 
@@ -100,7 +91,7 @@ def read_alerts(source: str, payload: object, context: Context) -> Reading:
     Raises:
         UnknownSourceError: there is no such source.
         PayloadError: the source cannot read the payload.
-        SourceError: the source failed.
+        OfferError: the source failed by an error of its own.
 
     """
     sources = context.registry.sources
@@ -115,19 +106,18 @@ def read_alerts(source: str, payload: object, context: Context) -> Reading:
     except RecursionError:
         message = "the payload is nested too deeply"
         raise PayloadError(message) from None
-    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
-        contain(error)
-        message = f"the source {source!r} failed: {describe(error)}"
-        raise SourceError(message, error) from None
+    except OfferError as error:
+        message = f"the source {source!r} failed: {error}"
+        raise OfferError(message, error.cause) from None
 
 
-def _read(source: str, found: Iterable[object]) -> Reading:
+def _read(source: str, found: Iterable[Alert | ValueError]) -> Reading:
     reading = Reading([], [])
     for one in found:
         if isinstance(one, ValueError):
             reading.problems.append(_unreadable(source, one))
         else:
-            reading.alerts.append(_checked(one, source))
+            reading.alerts.append(_named(one, source))
     return reading
 
 
@@ -137,11 +127,8 @@ def _unreadable(source: str, error: ValueError) -> str:
     return f"the source {source!r} cannot read the payload: {found}"
 
 
-def _checked(alert: object, source: str) -> Alert:
+def _named(alert: Alert, source: str) -> Alert:
     """Return an alert that says where it came from, if its source did not."""
-    if not isinstance(alert, Alert):
-        message = f"it returned {type(alert).__name__} where an Alert should be"
-        raise TypeError(message)
     return alert if alert.source else Alert.model_validate({**alert.given(), "source": source})
 
 

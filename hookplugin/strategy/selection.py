@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from hookplugin.isolation import contain, describe
+from hookplugin.isolation import OfferError
 from hookplugin.strategy.matchers import Matcher, compile_pattern
 from hookplugin.strategy.model import Strategy
 from hookplugin.strategy.schedule import DAYS, is_night, is_open, schedule_text
 from hookspecs import Alert, Filter
 from hookspecs.alert import tag_text
-
-_log = logging.getLogger("hookplugin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class CompiledStrategy:
     filters: tuple[tuple[str, Filter], ...] = ()
 
     def matches(self, alert: Alert, at: datetime) -> bool:
-        """Say whether the strategy applies; a filter that fails is logged.
+        """Say whether the strategy applies; a filter that fails counts as matched.
 
         Args:
             alert: what fired or recovered.
@@ -61,12 +58,7 @@ class CompiledStrategy:
         for condition in self.conditions:
             if not condition.holds(alert, at):
                 return False
-        if not self.filters:
-            return True
-        reason, failures = self._ask(alert)
-        for failure in failures:
-            _log.warning("strategy %r: %s", self.strategy.name, failure)
-        return reason is None
+        return not self.filters or self._ask(alert)[0] is None
 
     def judge(self, alert: Alert, at: datetime) -> Verdict:
         """Say whether the strategy applies, and the first reason why not."""
@@ -80,11 +72,10 @@ class CompiledStrategy:
         failures: list[str] = []
         for name, predicate in self.filters:
             try:
-                if not _truth(predicate(alert)):
+                if not predicate(alert):
                     return f"the filter {name} said no", tuple(failures)
-            except BaseException as error:  # noqa: BLE001 - whatever a plugin raises
-                contain(error)
-                failures.append(f"the filter {name} failed and counts as matched: {describe(error)}")
+            except OfferError as error:
+                failures.append(f"the filter {name} failed and counts as matched: {error}")
         return None, tuple(failures)
 
 
@@ -180,10 +171,3 @@ def _schedule(strategy: Strategy, timezone: tzinfo | None) -> Condition:
         return written
 
     return Condition(lambda _, at: is_open(days, period, at.astimezone(timezone)), reason)
-
-
-def _truth(answer: object) -> bool:
-    if answer is None:  # somebody forgot to return
-        message = "it returned nothing, neither true nor false"
-        raise TypeError(message)
-    return bool(answer)

@@ -12,12 +12,14 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from offering import renderer
 from storing import ALERTS, TEXT
 
 from hookplugin.bodies.model import BodyTemplate
 from hookplugin.bodies.preset import PRESETS
 from hookplugin.bodies.rendering import Bodies, Request, render_fallback
 from hookplugin.bodies.scope import RenderError
+from hookplugin.isolation import OfferError
 from hookspecs import Alert, Body, Delivery, Renderer
 
 ALERT = Alert(id=7, content="disk full", target="available", priority="emergency", tags={"env": "prod"})
@@ -72,8 +74,8 @@ def test_the_names_of_all_bodies_are_known() -> None:
 
 def test_a_renderer_that_returns_something_else_is_refused_and_so_is_a_name_that_nobody_knows() -> None:
     returns_bytes: Any = lambda _: b"{}"  # noqa: E731 - it is no Renderer, and that is the point
-    with pytest.raises(TypeError, match="it returned bytes, not Body"):
-        render(Bodies(renderers=by_plugin(returns_bytes)), ALERT)
+    with pytest.raises(OfferError, match="TypeError: it returned bytes, not Body"):
+        render(Bodies(renderers=by_plugin(renderer(returns_bytes))), ALERT)
     with pytest.raises(RenderError, match="there is no body of that name any more"):
         render(Bodies(), ALERT)
 

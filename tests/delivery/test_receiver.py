@@ -43,7 +43,7 @@ def refusal(**settings: Any) -> str:
     ],
 )  # fmt: skip
 def test_a_url_of_http_is_taken_as_it_is_written(url: str) -> None:
-    assert receiver(url=url).url.get_secret_value() == url
+    assert receiver(url=url).address.get_secret_value() == url
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_header_may_be_empty_and_hold_spaces_inside() -> None:
         ({"timeout": {"read": 0}}, "not a duration"),
         ({"timeout": {"read": "-1s"}}, "not a duration"),
         ({"timeout": {"write": "1s"}}, "Extra inputs"),
-        ({"url": None}, "valid string"),
+        ({"url": None}, "is missing"),
         ({"retry": {"max_age": 0}}, "not a duration"),
         ({"retry": {"most": 3}}, "Extra inputs"),
         ({"batch": {"max": 0}}, "greater than or equal to 1"),
@@ -186,7 +186,7 @@ def test_secrets_come_from_the_environment_and_from_files(
         headers={"X-Key": {"file": str(key)}},
         vars={"a": {"env": "HOOK_URL"}, "b": {"file": str(key)}},
     )
-    assert (one.url.get_secret_value(), plain(one.headers)) == (URL, {"X-Key": "from-file"})
+    assert (one.address.get_secret_value(), plain(one.headers)) == (URL, {"X-Key": "from-file"})
     assert plain(one.vars) == {"a": URL, "b": "from-file"}
 
 

@@ -20,6 +20,7 @@ from counting import Heard, counting
 from faults import receiving
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from offering import registry
 
 from hookplugin import Config, ConfigError, Host
 from hookplugin.bodies.rendering import Bodies
@@ -330,7 +331,7 @@ THEIRS = {"name": "ops", "signer": "theirs", "secret": "their own words"}
 def deliver(sign: Callable[[WireRequest], Any], url: str, **settings: Any) -> Attempt:
     receiver = Receiver.model_validate({**THEIRS, "url": url, **settings})
     delivery = Delivery(id="d1", alert=Alert(content="x"), receiver="ops", body="hertzbeat")
-    deliverer = Deliverer([receiver], Bodies(), signers={"theirs": sign})
+    deliverer = Deliverer([receiver], Bodies(), offers=registry(theirs=("signer", sign)))
     return deliverer.deliver(Claimed("d1", (delivery,), expires=1e12))
 
 

@@ -155,7 +155,7 @@ def test_many_threads_share_one_host(
         thread.join()
     adapter.close()
     with closing(Host(config)) as host:
-        recent = host.context.state["webhook"].store.recent(0)
+        recent = host.context.state["hookplugin.webhook"].store.recent(0)
         assert sorted(one.alert.content for one in recent) == [str(number) for number in range(8)]
         assert {delivery.state for one in recent for delivery in one.deliveries} == {"delivered"}
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

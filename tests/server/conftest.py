@@ -34,7 +34,7 @@ def serve(config: dict[str, Any]) -> Iterator[Serve]:
 
         def start(keys: dict[str, Any] | None = None, **options: Any) -> Served:
             host = Host({**config, **(keys or {})})
-            store = host.context.state["webhook"].store
+            store = host.context.state["hookplugin.webhook"].store
             store.stay_durable()
             return stack.enter_context(serving(host, **options))
 

@@ -155,6 +155,6 @@ def config_of(served: Served) -> dict[str, object]:
     config = served.host.config
     return {
         "outbox": config.outbox,
-        "receivers": [{"name": one.name, "url": one.url.get_secret_value()} for one in config.receivers],
+        "receivers": [{"name": one.name, "url": one.address.get_secret_value()} for one in config.receivers],
         "strategies": [{"name": "all", "receivers": ["ops"]}],
     }

@@ -35,7 +35,7 @@ def test_what_is_answered_with_200_is_stored_and_arrives(serve: Serve, httpserve
         "suppressed": {"count": 1, "reasons": ["no strategy matched"]},
         "refused": {"count": 0, "reasons": []},
     }
-    store = served.host.context.state["webhook"].store
+    store = served.host.context.state["hookplugin.webhook"].store
     assert [alert.alert.content for alert in store.recent(0)] == ["one", "two"]
     assert served.host.close() == 0
     ((request, _),) = httpserver.log
@@ -62,7 +62,7 @@ def test_of_an_array_that_is_partly_wrong_the_rest_counts(serve: Serve) -> None:
     answer = served.post("/api/v2/alerts", json=[{"labels": {}}, PROMETHEUS, {"labels": {"a": 1}}])
     assert answer.status_code == 400
     assert answer.json()["error"].startswith("2 cannot be read, the others count: the source 'prometheus' cannot read")
-    store = served.host.context.state["webhook"].store
+    store = served.host.context.state["hookplugin.webhook"].store
     assert [one.alert.target for one in store.recent(0)] == ["DiskFull"]
 
 
@@ -227,24 +227,22 @@ def test_an_error_of_ours_is_a_500_that_is_logged_and_costs_nobody_else(
     install: Callable[..., None], serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     install(
-        "interrupting",
+        "odd",
         """
-        from hookplugin import hookimpl
+        from hookplugin import Delivery, hookimpl
 
         @hookimpl
-        def alert_register(registry):
-            registry.source("interrupting", interrupt)
-
-        def interrupt(payload, context):
-            raise KeyboardInterrupt
+        def alert_fired(alert):
+            if alert.content == "odd":
+                return [Delivery.model_construct()]  # without an id
         """,
     )
     served = serve()
-    answer = served.post("/api/v1/alerts/interrupting", json={})
+    answer = served.post("/api/v1/alerts/json", json={"content": "odd"})
     assert (answer.status_code, answer.json()) == (500, {"error": "an error of ours; the log has it"})
     assert served.post("/api/v1/alerts/json", json={"content": "x"}).status_code == 200
     deadline = time.monotonic() + 30
-    while "RuntimeError: a plugin raised KeyboardInterrupt for what 'interrupting' read" not in caplog.text:
+    while "AttributeError: 'Delivery' object has no attribute 'id'" not in caplog.text:
         assert time.monotonic() < deadline  # it is logged after the answer
 
 

@@ -53,7 +53,7 @@ def host(keys: dict[str, Any]) -> Iterator[Host]:
 
 
 def store_of(host: Host) -> Store:
-    store: Store = host.context.state["webhook"].store
+    store: Store = host.context.state["hookplugin.webhook"].store
     return store
 
 
@@ -196,7 +196,12 @@ def test_metrics_of_an_outbox_that_fails_say_so(keys: dict[str, Any], tmp_path: 
             file.rename(file.with_name(f"away-{file.name}"))
         store_of(host).count("reloads", "success")
         found = {name: value for (name, _), value in samples(host).items() if name.startswith("hookplugin")}
-        assert found == {"hookplugin_build_info": 1, "hookplugin_requests_total": 1, "hookplugin_outbox_up": 0}
+        assert found == {
+            "hookplugin_build_info": 1,
+            "hookplugin_requests_total": 1,
+            "hookplugin_plugin_up": 1,
+            "hookplugin_outbox_up": 0,
+        }
 
 
 def names_in(text: str) -> set[str]:

@@ -45,7 +45,7 @@ def test_it_finds_nothing_wrong_with_the_metrics(promtool: str, tmp_path: Path, 
 def test_it_finds_nothing_wrong_with_the_rules(promtool: str) -> None:
     with as_file(RULES) as path:
         done = subprocess.run([promtool, "check", "rules", path], capture_output=True, text=True, check=False)
-    assert (done.returncode, "SUCCESS: 11 rules found" in done.stdout) == (0, True)
+    assert (done.returncode, "SUCCESS: 12 rules found" in done.stdout) == (0, True)
 
 
 GROWING: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -63,6 +63,7 @@ STANDING: Mapping[str, tuple[str, Mapping[str, str], int]] = {
     "HookpluginOutboxFails": ("hookplugin_outbox_up", {}, 0),
     "HookpluginReceiverDown": ("hookplugin_receiver_state", {"receiver": "ops", "state": "probed"}, 1),
     "HookpluginReceiverDisabled": ("hookplugin_receiver_state", {"receiver": "ops", "state": "disabled"}, 1),
+    "HookpluginPluginOff": ("hookplugin_plugin_up", {"plugin": "odd"}, 0),
     "HookpluginDeliveriesLate": ("hookplugin_oldest_pending_age_seconds", {"receiver": "ops"}, 900),
 }
 

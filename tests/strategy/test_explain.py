@@ -15,6 +15,7 @@ import pytest
 from faults import OK, keeps_answering, receiving
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from offering import predicate
 from pytest_httpserver import HTTPServer
 
 from hookplugin import Alert, Explanation, Host, Priority, Status
@@ -42,7 +43,7 @@ def fails(_: Alert) -> bool:
     raise LookupError(message)
 
 
-FILTERS: Mapping[str, Filter] = {"no": lambda _: False, "fails": fails}
+FILTERS: Mapping[str, Filter] = {"no": lambda _: False, "fails": predicate(fails)}
 
 
 def explained(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from offering import predicate
 
 from hookplugin.strategy.index import Index
 from hookplugin.strategy.matchers import compile_pattern
@@ -32,7 +33,7 @@ OFFERED: dict[str, Filter] = {
     "all": lambda _: True,
     "none": lambda _: False,
     "teams": lambda alert: bool(alert.tags.get("team")),
-    "fails": fails,
+    "fails": predicate(fails),
 }
 
 

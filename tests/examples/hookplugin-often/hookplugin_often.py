@@ -1,20 +1,19 @@
-"""A filter that lets pass what was triggered often, and a body for people who read one line."""
+"""A filter that lets pass what was triggered often."""
 
-from collections.abc import Sequence
+from pydantic import BaseModel, PositiveInt
 
-from hookplugin import Alert, Body, Delivery, Registry, hookimpl
-
-
-def often(alert: Alert) -> bool:
-    return alert.times >= 3
+from hookplugin import Alert, Registry, hookimpl
 
 
-def one_line(deliveries: Sequence[Delivery]) -> Body:
-    lines = [f"{delivery.alert.priority.name}: {delivery.alert.content}" for delivery in deliveries]
-    return Body(content="\n".join(lines).encode(), content_type="text/plain; charset=utf-8")
+class Settings(BaseModel):
+    at_least: PositiveInt = 3
 
 
 @hookimpl
 def alert_register(registry: Registry) -> None:
+    settings = registry.settings(Settings)
+
+    def often(alert: Alert) -> bool:
+        return alert.times >= settings.at_least
+
     registry.filter("often", often)
-    registry.renderer("one-line", one_line)
