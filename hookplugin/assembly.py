@@ -108,9 +108,9 @@ def configure(plugins: Plugins, config: Config, document: Document) -> None:
 
     """
     try:
-        before = plugins.statuses
+        before = plugins.offered
         plugins.configure(config)
-        if plugins.statuses != before:  # what failed only now may be required, or offer what a strategy names
+        if plugins.offered != before:  # what failed only now may be required, or offer what a strategy names
             resolve(document, plugins.offered)
     except BaseException as error:
         with suppress(BaseExceptionGroup):  # of a strict host, which says what was first

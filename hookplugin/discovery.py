@@ -54,13 +54,17 @@ def discover(
         brought: what the program itself has, by name; it displaces what is installed under that name, but for ours.
 
     """
-    entries = sorted(entry_points(group=PROJECT), key=_order)
+    # By name and package, never in the order of installation; the metadata of each package is read once.
+    installed = sorted(
+        ((_status(entry), entry.load) for entry in entry_points(group=PROJECT)),
+        key=lambda one: (one[0].name, one[0].package or ""),
+    )
     statuses: list[PluginStatus] = []
     taken: dict[str, PluginStatus] = {}
     found: list[tuple[PluginStatus, Callable[[], object]]] = [
-        *((_status(entry), entry.load) for entry in entries if _is_ours(entry)),
+        *(one for one in installed if one[0].package == OURS),
         *((PluginStatus(name=name), partial(_itself, brought[name])) for name in sorted(brought)),
-        *((_status(entry), entry.load) for entry in entries if not _is_ours(entry)),
+        *(one for one in installed if one[0].package != OURS),
     ]
     for status, load in found:
         name, first = status.name, taken.get(status.name)
@@ -218,15 +222,6 @@ def _status(entry: EntryPoint) -> PluginStatus:
         return PluginStatus(name=entry.name)
     metadata: Any = entry.dist.metadata  # typed without `get` before Python 3.12
     return PluginStatus(name=entry.name, package=metadata.get("Name"), version=metadata.get("Version"))
-
-
-def _order(entry: EntryPoint) -> tuple[str, str]:
-    """Load by name and package: never in the order of installation."""
-    return entry.name, _status(entry).package or ""
-
-
-def _is_ours(entry: EntryPoint) -> bool:
-    return _status(entry).package == OURS
 
 
 def _itself(plugin: object) -> object:

@@ -16,7 +16,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from hookplugin.delivery.lock import ProcessLock
-from hookplugin.delivery.redaction import redact, spellings
+from hookplugin.delivery.redaction import redact, spellings, starred
 from hookplugin.isolation import describe, hidden, place_of
 from hookplugin.references import secrets_within
 from hookspecs.frozen import Frozen
@@ -81,9 +81,7 @@ class Failures:
     def redacted(self, plugin: str, text: str) -> str:
         """Return a text of a plugin without secrets: its own, and those that it was handed."""
         secrets = [*hidden(), *(one.get_secret_value() for one in secrets_within(self._settings.get(plugin)))]
-        for secret in spellings(secrets) if secrets else ():
-            text = text.replace(secret, "***")
-        return text
+        return starred(text, spellings(secrets)) if secrets else text
 
     def note(self, plugin: str, where: str, error: BaseException, consequence: str = "") -> str:
         """Note a failure, and say it if it was not said just now; return its description."""

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from hookplugin.delivery.redaction import spellings
+from hookplugin.delivery.redaction import spellings, starred
 from hookplugin.problems import Path as KeyPath
 from hookplugin.problems import Problem, problems_of
 from hookspecs import SettingsError
@@ -24,10 +24,7 @@ def mistakes(error: SettingsError, model: type[BaseModel] | None, where: KeyPath
     """
     hidden = spellings(error.secrets)
     for problem in problems_of(error.error, lambda path: _keys(model, path)):
-        message = problem.message
-        for secret in hidden:
-            message = message.replace(secret, "***")
-        yield Problem((*where, *problem.path), message)
+        yield Problem((*where, *problem.path), starred(problem.message, hidden))
 
 
 def _keys(model: type[BaseModel] | None, path: KeyPath) -> Iterable[str]:

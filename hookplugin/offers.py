@@ -12,7 +12,7 @@ from hookplugin.delivery.signing import check_signed
 from hookplugin.failures import SLOW, Failures
 from hookplugin.isolation import AnswerError, OfferError, contain, describe
 from hookplugin.sources.reading import said
-from hookspecs import Alert, Body, Message, Registry, SendError, WireRequest
+from hookspecs import Alert, Body, Message, Registry, SendError
 
 
 def guard(plugin: str, offers: Registry, failures: Failures) -> None:
@@ -103,10 +103,6 @@ def _alerts(_: object, found: Iterable[object]) -> list[Alert | ValueError]:
     return alerts
 
 
-def _signed(request: WireRequest, signed: object) -> WireRequest:
-    return check_signed(request, signed)
-
-
 def _nothing(_: Message[Any], answer: object) -> None:
     if answer is not None:  # false, perhaps: then nobody was told
         message = f"it returned {type(answer).__name__}; a sender returns nothing, and raises if it could not send"
@@ -117,7 +113,7 @@ _READ: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "filter": _truth,
     "renderer": _body,
     "sender": _nothing,
-    "signer": _signed,
+    "signer": check_signed,
     "source": _alerts,
 }
 

@@ -64,6 +64,7 @@ class Plugins:
         self._statuses = list(statuses)
         self._contexts: dict[str, Context] = {}
         self._offered: dict[str, Registry] = {}
+        self._schemas: dict[str, Mapping[str, Any] | None] = {}
         # What an injected clock is moved on counts as time that passes, beside the time that does.
         timer = (lambda: time.perf_counter() + clock()) if clock else time.perf_counter
         self._failures: Final = Failures(strict=strict, timer=timer)
@@ -81,12 +82,7 @@ class Plugins:
     @property
     def statuses(self) -> tuple[PluginStatus, ...]:
         """Say what became of each plugin."""
-        return tuple(
-            status.model_copy(update={"failures": self._failures.of(status.name)})
-            if status.state == "active"
-            else status
-            for status in self._statuses
-        )
+        return tuple(map(self._as_of_now, self._statuses))
 
     @property
     def offered(self) -> Offered:
@@ -127,7 +123,6 @@ class Plugins:
         for answer in self._call("alert_register", arguments):
             registry = self._offered[answer.plugin]
             self._failures.hide(answer.plugin, registry.own_settings, registry.secrets)
-            self._update(answer.plugin, settings=_schema(registry.model))
             error = answer.error or self._merge(answer.plugin, registry)
             if error is None:
                 offers = tuple(f"{kind} {name}" for kind, name in registry.offers)
@@ -233,6 +228,16 @@ class Plugins:
     def describe(self, answer: Answer[Any]) -> str | None:
         """Say why a plugin failed, without its secrets; none if it did not."""
         return self._failures.describe(answer.plugin, answer.error) if answer.error is not None else None
+
+    def _as_of_now(self, status: PluginStatus) -> PluginStatus:
+        """Add what only few ask for: a schema takes a millisecond, which no start should wait for."""
+        if not status.hooks:  # it never ran; another plugin of its name may
+            return status
+        offers = self._offered.get(status.name)
+        if status.name not in self._schemas and offers:
+            self._schemas[status.name] = _schema(offers.model)
+        failures = self._failures.of(status.name) if status.state == "active" else ()
+        return status.model_copy(update={"settings": self._schemas.get(status.name), "failures": failures})
 
     def _call(self, hook: str, arguments: Arguments) -> list[Answer[None]]:
         timer = self._failures.timer

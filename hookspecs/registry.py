@@ -50,13 +50,10 @@ class SettingsError(ValueError):
         found = error.errors(include_url=False, include_input=False, include_context=False)
         self.error: Final = error
         self.secrets: Final = tuple(sorted(filter(None, secrets), key=len, reverse=True))
-        super().__init__(self.hide("; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)))
-
-    def hide(self, text: str) -> str:
-        """Return a text without the secrets that were read."""
+        message = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
         for secret in self.secrets:
-            text = text.replace(secret, "***")
-        return text
+            message = message.replace(secret, "***")
+        super().__init__(message)
 
 
 class Registry:

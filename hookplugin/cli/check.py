@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import typer
@@ -20,13 +19,14 @@ from hookplugin.cli.options import ConfigOption, JsonOption
 from hookplugin.cli.output import print_json
 from hookplugin.config import Config, find_file, open_document
 from hookplugin.delivery.guard import BLOCKED, is_blocked
-from hookplugin.document import ConfigError
+from hookplugin.document import ConfigError, Document
 from hookplugin.exposure import exposures
 from hookplugin.isolation import OfferError
 from hookplugin.logs import silence
 from hookplugin.outbox.opening import MEMORY, OutboxError, file_of
 from hookplugin.outbox.store import Store
 from hookplugin.plugins import Plugins
+from hookplugin.problems import Path as KeyPath
 from hookplugin.problems import Problem
 from hookplugin.strategy.explain import contradictions, named_receivers
 from hookplugin.webhook import bodies_of
@@ -41,6 +41,7 @@ def check(
     errors: list[str] = []
     warnings: list[str] = []
     name = str(config or "")
+    document: Document | None = None
     try:
         path = find_file(config)
         name = str(path)
@@ -48,10 +49,10 @@ def check(
         with silence(), rehearse(document) as (plugins, checked):
             errors += document.locate([*plugins.mistakes, *_outbox(checked), *_bodies(plugins, checked)])
             found = [*_warnings(plugins, checked), *exposures(checked, document, plugins.own_settings)]
-            warnings += document.locate(replace(one, message=f"warning: {one.message}") for one in found)
+            warnings += _as_warnings(document, found)
     except ConfigError as error:
         errors += error.problems
-        warnings += _off(config)
+        warnings += _off(document) if document else []
     if as_json:
         print_json({"file": name, "ok": not errors, "errors": errors, "warnings": warnings})
     else:
@@ -63,15 +64,15 @@ def check(
         raise typer.Exit(2)
 
 
-def _off(config: Path | None) -> list[str]:
+def _off(document: Document) -> list[str]:
     """Say which plugins are off under a configuration that is wrong: it may name what they offer."""
-    try:
-        document = open_document(find_file(config))
-        with silence():
-            found = [replace(one, message=f"warning: {one.message}") for one in _plugins(load_plugins(document))]
-    except ConfigError:  # that is what is wrong
-        return []
-    return document.locate(found)
+    with silence():
+        plugins = load_plugins(document)
+    return _as_warnings(document, _plugins(plugins))
+
+
+def _as_warnings(document: Document, problems: Iterable[Problem]) -> list[str]:
+    return document.locate(replace(one, message=f"warning: {one.message}") for one in problems)
 
 
 def _outbox(config: Config) -> Iterator[Problem]:
@@ -105,15 +106,14 @@ def _bodies(plugins: Plugins, config: Config) -> Iterator[Problem]:
                 break
 
 
-def _place(body: str, config: Config) -> tuple[str | int, ...]:
+def _place(body: str, config: Config) -> KeyPath:
     """Return where a body stands, or where it is named first, if a plugin makes it."""
-    for section in ("bodies", "receivers", "strategies"):
-        for index, one in enumerate(getattr(config, section)):
-            if section == "bodies" and one.name == body:
-                return (section, index)
-            if section != "bodies" and one.body == body:
-                return (section, index, "body")
-    return ()
+    places: list[tuple[KeyPath, str | None]] = [
+        *((("bodies", index), one.name) for index, one in enumerate(config.bodies)),
+        *((("receivers", index, "body"), one.body) for index, one in enumerate(config.receivers)),
+        *((("strategies", index, "body"), one.body) for index, one in enumerate(config.strategies)),
+    ]
+    return next((place for place, name in places if name == body), ())
 
 
 def _warnings(plugins: Plugins, config: Config) -> Iterator[Problem]:

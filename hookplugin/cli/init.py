@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hookplugin.cli.options import CommandError, ConfigOption, JsonOption
+from hookplugin.cli.options import ConfigOption, JsonOption, writing
 from hookplugin.cli.output import print_json
 from hookplugin.config import DEFAULT_FILE
 
@@ -26,15 +26,8 @@ def init(
 ) -> None:
     """Write a commented configuration to start from."""
     path = file or config or Path(DEFAULT_FILE)
-    try:
-        with path.open("x", encoding="utf-8") as opened:
-            opened.write(template())
-    except FileExistsError:
-        message = f"{path}: exists already; nothing was written"
-        raise CommandError(message, 1) from None
-    except OSError as error:
-        message = f"{path}: cannot be written: {error.strerror}"
-        raise CommandError(message) from None
+    with writing(path), path.open("x", encoding="utf-8") as opened:
+        opened.write(template())
     if as_json:
         print_json({"written": str(path)})
         return

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
-from hookplugin.cli.options import CommandError, JsonOption
+from hookplugin.cli.options import CommandError, JsonOption, writing
 from hookplugin.cli.output import print_json
 from hookplugin.config import OUR_PLUGIN
 
@@ -35,17 +35,11 @@ def new(
     words = {"name": name, "module": f"{_PREFIX}{name}".replace("-", "_")}
     folder = Path(f"{_PREFIX}{name}")
     written = [folder / Template(file).substitute(words) for file in _FILES]
-    try:
+    with writing(folder):
         folder.mkdir()
         for path, template in zip(written, _FILES.values(), strict=True):
             path.parent.mkdir(exist_ok=True)
             path.write_text(Template(_read(template)).substitute(words), encoding="utf-8")
-    except FileExistsError:
-        message = f"{folder}: exists already; nothing was written"
-        raise CommandError(message, 1) from None
-    except OSError as error:
-        message = f"{folder}: cannot be written: {error.strerror}"
-        raise CommandError(message) from None
     if as_json:
         print_json({"written": [str(path) for path in written]})
         return

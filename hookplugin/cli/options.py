@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
@@ -59,6 +59,24 @@ class CommandError(Exception):
         """Hold the message, and the exit code: 2 if the command was called wrongly."""
         super().__init__(message)
         self.code: Final = code
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in words why something new could not be written.
+
+    Raises:
+        CommandError: it is there already, or the system refuses.
+
+    """
+    try:
+        yield
+    except FileExistsError:
+        message = f"{path}: exists already; nothing was written"
+        raise CommandError(message, 1) from None
+    except OSError as error:
+        message = f"{path}: cannot be written: {error.strerror}"
+        raise CommandError(message) from None
 
 
 def read_time(text: str, advice: str) -> datetime:

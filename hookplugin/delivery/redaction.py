@@ -68,6 +68,13 @@ def _in_base64(run: str) -> Iterator[str]:
         yield encoded[(before * 8 + 5) // 6 : (before + len(run)) * 8 // 6]
 
 
+def starred(text: str, secrets: Iterable[str]) -> str:
+    """Return a text with stars for secrets, the longest first."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
 def redact(text: str, secrets: Iterable[str]) -> str:
     """Return a text in one short line, with stars for secrets and no control characters.
 
@@ -76,9 +83,7 @@ def redact(text: str, secrets: Iterable[str]) -> str:
         secrets: the longest first.
 
     """
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    text = " ".join(text.split())[:_LONGEST]
+    text = " ".join(starred(text, secrets).split())[:_LONGEST]
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
