@@ -150,7 +150,7 @@ def _live_and_die(nursery: subprocess.Popen[str], cycle: int) -> list[str]:
 
 def _nurse(config: Config) -> None:
     import hookplugin.delivery.deliverer
-    import hookplugin.delivery.sender  # noqa: F401
+    import hookplugin.delivery.sender  # noqa: F401 - imported before the fork
 
     for line in sys.stdin:
         child = os.fork()

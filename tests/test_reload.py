@@ -379,7 +379,7 @@ def test_plugins_see_the_new_zone_and_severities_and_keep_their_settings_and_sta
         @hookimpl
         def alert_delivered(context):
             told.put(str(context.timezone))
-        """,  # noqa: E501
+        """,  # noqa: E501 - code of a plugin
     )
     config |= {"plugins": {"settings": {"mine": {"answer": 42}}}, "severities": {"page": "critical"}}
     config["timezone"] = "Asia/Tokyo"

@@ -49,7 +49,7 @@ def serve(  # noqa: PLR0913, PLR0917 - options of the command line
         message = "serve needs packages that are not installed: pip install 'hookplugin[serve]'"
         raise CommandError(message)
     from hookplugin.server.app import create_app  # noqa: PLC0415 - the other commands start without it
-    from hookplugin.server.listening import Listening  # noqa: PLC0415
+    from hookplugin.server.listening import Listening  # noqa: PLC0415 - as above
 
     catch_signals()
     file = find_file(config)

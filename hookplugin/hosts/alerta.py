@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from alerta.plugins import PluginBase  # type: ignore[import-not-found]
+from alerta.plugins import PluginBase  # type: ignore[import-not-found]  # Alerta brings it, where this is loaded
 from flask import g
 
 import hookplugin.delivery.sender  # noqa: F401 - now: within the first alert, its sender would wait for the import
@@ -97,7 +97,7 @@ class HookPlugin(PluginBase):  # type: ignore[misc]  # has no types where Alerta
         with _contained():
             g.hookplugin = alert
 
-    def post_action(self, alert: _Alert, action: str, text: str, **kwargs: object) -> None:  # noqa: ARG002
+    def post_action(self, alert: _Alert, action: str, text: str, **kwargs: object) -> None:  # noqa: ARG002 - as Alerta calls it
         """Tell what became of an alert by an action, or when its time was over."""
         with _contained():
             if _before(alert) is alert or _before(alert).status != alert.status:

@@ -60,7 +60,7 @@ def create_app(host: Host, *, anonymous: bool = True, limits: Limits = _LIMITS) 
     app.add_middleware(Lingering)
 
     # an argument `source` would be documented with an answer 422 that there is not
-    @app.post("/api/v1/alerts/{source}", response_model=Answer, responses=POSTED, openapi_extra=SOURCE | ANY_JSON)  # noqa: FAST003
+    @app.post("/api/v1/alerts/{source}", response_model=Answer, responses=POSTED, openapi_extra=SOURCE | ANY_JSON)  # noqa: FAST003 - as said above
     async def post_alerts(request: Request) -> Response:
         """Take what a system sends, as its source reads it; 200 once all of it is stored."""
         return await server.take(request, request.path_params["source"])

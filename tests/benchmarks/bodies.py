@@ -105,8 +105,8 @@ def main() -> None:
         value = json.loads(bodies.render(request).content.decode(errors="replace"))
         ways: tuple[Callable[[], object], ...] = (
             lambda request=request: bodies.render(request),  # type: ignore[misc]  # bound while the loop goes on
-            lambda value=value: json.dumps(value).encode(),  # type: ignore[misc]
-            lambda template=template, request=request: template(request).encode(),  # type: ignore[misc]
+            lambda value=value: json.dumps(value).encode(),  # type: ignore[misc]  # as above
+            lambda template=template, request=request: template(request).encode(),  # type: ignore[misc]  # as above
         )
         rounds = [[best(way) for way in ways] for _ in range(ROUNDS)]
         ours, dumps, text = (statistics.median(column) for column in zip(*rounds, strict=True))

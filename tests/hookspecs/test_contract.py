@@ -127,7 +127,7 @@ class Newer:
         self.heard.append(f"registered {host}")
 
     @hookimpl
-    def alert_configure(self, context: Context, again: bool = False) -> None:  # noqa: FBT001, FBT002
+    def alert_configure(self, context: Context, again: bool = False) -> None:  # noqa: FBT001, FBT002 - an argument with a default
         assert isinstance(context, Context)
         self.heard.append(f"configured {again}")
 

@@ -35,7 +35,7 @@ class PluginBase:
         self.name = name
 
     @staticmethod
-    def get_config(key: str, default: object = None, type: object = None, **kwargs: Any) -> object:  # noqa: A002, ARG004
+    def get_config(key: str, default: object = None, type: object = None, **kwargs: Any) -> object:  # noqa: A002, ARG004 - as Alerta has it
         return kwargs["config"].get(key, default)
 
 
